@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Literal, Protocol
 
 import numpy as np
@@ -125,6 +125,25 @@ class PhotoProblem:
     stat: FileStat | None
     kind: str
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoFilter:
+    """Which photos a query may find, besides what they look like. Everything given must hold.
+
+    `folders` and `not_folders` are folder names (`2023`), runs of them (`2023/summer`) or absolute
+    paths; `~` is already expanded. A photo passes when it lies, at any depth, in at least one of
+    `folders` (all photos do when it is empty) and in none of `not_folders`. Names are compared
+    without regard to case. Bytes that are not UTF-8 appear as Python's surrogate escapes.
+    `after` is the first day wanted, `before` the first day no longer wanted; a photo without a date
+    passes neither. `camera` is a part of the camera's name, without regard to case.
+    """
+
+    folders: tuple[str, ...] = ()
+    not_folders: tuple[str, ...] = ()
+    after: date | None = None
+    before: date | None = None
+    camera: str | None = None
 
 
 class Progress(Protocol):
