@@ -1,0 +1,104 @@
+"""What commands write: lines, JSON lines, raw paths, and tables that suit where they go.
+
+Results go to standard output, everything else to standard error. Text that came from photos, file
+names or labels must have gone through `escape` before it is handed to `say` or `note`; tables and
+JSON lines do that themselves.
+"""
+
+import codecs
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, TextIO
+
+from clipsearch.cli.escape import csv_cell, json_line, visible
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a table; numbers are best aligned to the right, where they are never wrapped."""
+
+    title: str
+    align: Literal["left", "right"] = "left"
+
+
+def prepare_streams() -> None:
+    """Let both streams write any character, escaped where their encoding has none for it."""
+    codecs.register_error("visible", _escape_unencodable)
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="visible")  # type: ignore[union-attr]  # text files both
+
+
+def _escape_unencodable(error: UnicodeError) -> tuple[str | bytes, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    characters = error.object[error.start : error.end]
+    escapes = (
+        f"\\u{ord(character):04x}" if ord(character) <= 0xFFFF else f"\\U{ord(character):08x}"
+        for character in characters
+    )
+    return "".join(escapes), error.end
+
+
+def say(line: str = "") -> None:
+    """One line of result."""
+    sys.stdout.write(line + "\n")
+
+
+def note(line: str) -> None:
+    """One line beside the result, on standard error; results written before it appear before it."""
+    sys.stdout.flush()
+    sys.stderr.write(line + "\n")
+    sys.stderr.flush()
+
+
+def say_json(record: Mapping[str, object]) -> None:
+    """One JSON object as a line of result: UTF-8 whatever the terminal's encoding is."""
+    write_bytes(json_line(record).encode("utf-8") + b"\n")
+
+
+def note_json(record: Mapping[str, object]) -> None:
+    """One JSON object as a line on standard error, for programs that follow what happens."""
+    note(json_line(record))
+
+
+def write_bytes(data: bytes) -> None:
+    """Raw bytes of result, such as paths for `xargs -0`."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(data)
+
+
+def say_table(columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> None:
+    """A table: with titles and aligned on a terminal, otherwise one tab between two columns."""
+    if sys.stdout.isatty():
+        _draw(columns, rows, sys.stdout)
+        return
+    for row in rows:
+        say("\t".join(map(visible, row)))
+
+
+def say_csv(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """CSV with a header line; cells are made safe for spreadsheets."""
+    import csv
+
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(columns)
+    for row in rows:
+        writer.writerow([csv_cell(cell) for cell in row])
+
+
+def _draw(columns: Sequence[Column], rows: Iterable[Sequence[str]], stream: TextIO) -> None:
+    # Imported here: rich takes longer to import than everything else in this room together.
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for column in columns:
+        table.add_column(
+            column.title, justify=column.align, no_wrap=column.align == "right", overflow="fold"
+        )
+    for row in rows:
+        # Text, not strings: rich would take brackets in file names for its markup.
+        table.add_row(*(Text(visible(cell)) for cell in row))
+    Console(file=stream, highlight=False).print(table)
