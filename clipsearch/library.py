@@ -1,0 +1,314 @@
+"""A library: the catalogue and the snapshots, opened, changed and closed together."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from clipsearch.errors import DamageError, ModelMismatchError, StorageError, UsageError
+from clipsearch.storage.catalogue import Catalogue
+from clipsearch.storage.exact import best, top_k
+from clipsearch.storage.layout import (
+    CATALOGUE_NAME,
+    make_private_dir,
+    snapshot_name,
+    sweep_temporary,
+)
+from clipsearch.storage.lock import writer_lock
+from clipsearch.storage.vectors import (
+    Snapshot,
+    SnapshotHeader,
+    UnusableSnapshot,
+    open_snapshot,
+    verify_snapshot,
+    write_snapshot,
+)
+from clipsearch.types import Floats, Ids, ModelInfo
+
+# Up to this many embeddings the catalogue answers before FAISS would even be imported.
+WITHOUT_SNAPSHOT = 8192
+
+
+class Library:
+    """An open library. Use it as a context manager, from one thread.
+
+    The catalogue is the only truth. A snapshot makes searching large libraries fast, and is
+    believed only as far as the catalogue's history confirms it.
+    """
+
+    def __init__(self, directory: Path, catalogue: Catalogue) -> None:
+        self.directory = directory
+        self.catalogue = catalogue
+        self._writers = 0
+        self._snapshot: Snapshot | None = None
+        self._snapshot_file: tuple[object, ...] | None = None
+
+    @classmethod
+    def open(cls, directory: Path, *, create: bool = False) -> Self:
+        """Open the library in a directory; with `create`, make a new one when there is none.
+
+        Raises StorageError when there is none or it cannot be read, DamageError when its catalogue
+        is damaged or gone, LockedError when it has to be made while another process writes.
+        """
+        path = directory / CATALOGUE_NAME
+        if directory.exists() and not directory.is_dir():
+            raise StorageError(
+                f"{directory} is a file, not a library", "Name a directory with --library."
+            )
+        if not path.exists():
+            _refuse_remains(directory)
+            if not create:
+                raise StorageError(
+                    f"There is no library in {directory}", "Run `clipsearch index FOLDER` first."
+                )
+            _create(directory, path)
+        return cls(directory, Catalogue(path))
+
+    def close(self) -> None:
+        """Close the library's files."""
+        self._snapshot = None
+        self.catalogue.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def model(self) -> ModelInfo | None:
+        """The model that answers, or None before the first photos were indexed."""
+        return self.catalogue.active_model()
+
+    @contextmanager
+    def writer(self) -> Iterator[None]:
+        """Be the only process that writes to this library. May be nested.
+
+        Raises LockedError, naming the other process, or StorageError when it cannot be written.
+        """
+        if self._writers:
+            yield
+            return
+        with writer_lock(self.directory):
+            sweep_temporary(self.directory)
+            self._writers += 1
+            try:
+                yield
+            finally:
+                self._writers -= 1
+
+    def nearest(self, vectors: Floats, k: int, allowed: Ids | None = None) -> tuple[Ids, Floats]:
+        """The k contents nearest to each unit vector (q, dim), among `allowed` when given.
+
+        (q, m) content ids and cosines, with m = min(k, contents that can be found); highest cosine
+        first, equal ones by id. Contents without a live photo are never found. The answer is exact
+        and the same with or without a snapshot.
+
+        Raises StorageError when no model is active, ModelMismatchError for vectors of another
+        length, UsageError for vectors that are not finite, DamageError for a damaged embedding.
+        """
+        with self.catalogue.reading():
+            model_id, info = self._active()
+            _check(vectors, info)
+            dead = self.catalogue.dead_contents()
+            snapshot = self._usable_snapshot(model_id, info)
+            if snapshot is None:
+                if allowed is not None:
+                    allowed = np.setdiff1d(allowed, dead)
+                return self._from_catalogue(vectors, k, model_id, 0, allowed, dead)
+            confirmed = self._confirmed(snapshot, model_id, allowed, dead)
+            old = snapshot.search(vectors, k, confirmed)
+            newest = snapshot.header.last_embedding_id
+            if self.catalogue.last_embedding_id(model_id) == newest:
+                return old
+            new = self._from_catalogue(vectors, k, model_id, newest, allowed, dead)
+            return _merge(old, new, k)
+
+    def vectors_of(self, content_ids: Ids) -> Floats:
+        """The active model's unit vectors (n, dim) of some contents, in the order given.
+
+        Raises StorageError when one of them has none.
+        """
+        with self.catalogue.reading():
+            model_id, info = self._active()
+            wanted, places = np.unique(content_ids, return_inverse=True)
+            rows = np.empty((len(wanted), info.embed_dim), dtype=np.float32)
+            found = np.zeros(len(wanted), dtype=np.bool_)
+            for block in self.catalogue.embeddings(model_id, content_ids=wanted):
+                where = np.searchsorted(wanted, block.content_ids)
+                rows[where] = block.vectors
+                found[where] = True
+        if not found.all():
+            raise StorageError(
+                f"{np.count_nonzero(~found)} photos have no embedding by {info.name}",
+                "Run `clipsearch index` to encode them.",
+            )
+        return rows[places]
+
+    def snapshot_fault(self) -> str | None:
+        """Why the active model's snapshot is not complete and up to date; None when it is."""
+        with self.catalogue.reading():
+            model_id, info = self._active()
+            return self._fault(model_id, info)
+
+    def rebuild_snapshot(self) -> bool:
+        """Bring the active model's snapshot up to date; whether anything had to be done.
+
+        Raises LockedError or StorageError when it cannot be written, DamageError for a damaged
+        embedding.
+        """
+        with self.writer(), self.catalogue.reading():
+            model_id = self.catalogue.active_model_id()
+            if model_id is None:
+                return False
+            model_id, info = self._active()
+            if self._fault(model_id, info) is None:
+                return False
+            generation, stamp = self.catalogue.generation()
+            header = SnapshotHeader(
+                library_id=self.catalogue.library_id(),
+                fingerprint=info.fingerprint,
+                generation=generation,
+                stamp=stamp.hex(),
+                rows=0,
+                dim=info.embed_dim,
+                last_embedding_id=0,
+                norm_error=0.0,
+            )
+            blocks = self.catalogue.stored_embeddings(model_id)
+            write_snapshot(self._snapshot_path(info), header, blocks)
+        return True
+
+    def _active(self) -> tuple[int, ModelInfo]:
+        model_id, info = self.catalogue.active_model_id(), self.catalogue.active_model()
+        if model_id is None or info is None:
+            raise StorageError(
+                f"The library {self.directory} has no photos yet",
+                "Run `clipsearch index FOLDER` first.",
+            )
+        return model_id, info
+
+    def _snapshot_path(self, info: ModelInfo) -> Path:
+        return self.directory / snapshot_name(info.fingerprint)
+
+    def _fault(self, model_id: int, info: ModelInfo) -> str | None:
+        try:
+            header = verify_snapshot(
+                self._snapshot_path(info),
+                self.catalogue.library_id(),
+                info.fingerprint,
+                info.embed_dim,
+            ).header
+        except UnusableSnapshot as reason:
+            return str(reason)
+        if not self._is_of_our_past(header):
+            return "it was made from another state of the library"
+        if self.catalogue.erased_generation() > header.generation:
+            return "embeddings were erased since"
+        if self.catalogue.last_embedding_id(model_id) != header.last_embedding_id:
+            return "embeddings were added since"
+        return None
+
+    def _usable_snapshot(self, model_id: int, info: ModelInfo) -> Snapshot | None:
+        """The snapshot, if there is one that the catalogue's history confirms and needs."""
+        if not self.catalogue.has_more_embeddings_than(model_id, WITHOUT_SNAPSHOT):
+            return None
+        path = self._snapshot_path(info)
+        # Another process may have put a newer one in its place.
+        identity = (info.fingerprint, *_file_identity(path))
+        if identity != self._snapshot_file:
+            self._snapshot_file = identity
+            try:
+                self._snapshot = open_snapshot(
+                    path, self.catalogue.library_id(), info.fingerprint, info.embed_dim
+                )
+            except UnusableSnapshot:
+                self._snapshot = None
+        if self._snapshot is None or not self._is_of_our_past(self._snapshot.header):
+            return None
+        return self._snapshot
+
+    def _is_of_our_past(self, header: SnapshotHeader) -> bool:
+        return self.catalogue.has_generation(header.generation, bytes.fromhex(header.stamp))
+
+    def _confirmed(
+        self, snapshot: Snapshot, model_id: int, allowed: Ids | None, dead: Ids
+    ) -> Ids | None:
+        """The contents that may come from the snapshot; None for all of them."""
+        if self.catalogue.erased_generation() > snapshot.header.generation:
+            kept = self.catalogue.embedded_contents(model_id, snapshot.header.last_embedding_id)
+            allowed = kept if allowed is None else np.intersect1d(allowed, kept)
+        if not len(dead):
+            return allowed
+        return np.setdiff1d(snapshot.content_ids if allowed is None else allowed, dead)
+
+    def _from_catalogue(
+        self, vectors: Floats, k: int, model_id: int, after_id: int, allowed: Ids | None, dead: Ids
+    ) -> tuple[Ids, Floats]:
+        """The same answer by brute force over the rows after `after_id`."""
+        answer = np.empty((len(vectors), 0), np.int64), np.empty((len(vectors), 0), np.float32)
+        for block in self.catalogue.embeddings(model_id, after_id, allowed):
+            live = np.isin(block.content_ids, dead, invert=True)
+            ids, rows = block.content_ids[live], block.vectors[live]
+            found = [top_k(ids, rows, query, k) for query in vectors]
+            block_answer = np.stack([f[0] for f in found]), np.stack([f[1] for f in found])
+            answer = _merge(answer, block_answer, k)
+        return answer
+
+
+def _create(directory: Path, path: Path) -> None:
+    try:
+        make_private_dir(directory)
+    except OSError as error:
+        raise StorageError(
+            f"The library {directory} cannot be created ({error.strerror})",
+            "Check the permissions, or choose another directory with --library.",
+        ) from error
+    Catalogue.create(path)
+
+
+def _refuse_remains(directory: Path) -> None:
+    """A snapshot without a catalogue: something took it away, so do not start an empty one."""
+    if any(directory.glob("*.faiss")):
+        raise DamageError(
+            f"The catalogue of the library {directory} is gone",
+            f"Restore {CATALOGUE_NAME} from a backup, or remove the directory and index again.",
+        )
+
+
+def _check(vectors: Floats, info: ModelInfo) -> None:
+    if vectors.ndim != 2 or vectors.shape[1] != info.embed_dim:
+        raise ModelMismatchError(
+            f"Vectors of shape {vectors.shape} do not fit {info.name} ({info.embed_dim} long)",
+            "Encode the query with the library's own model.",
+        )
+    if not np.isfinite(vectors).all():
+        raise UsageError("The query has no usable embedding", "Try another one.")
+
+
+def _merge(first: tuple[Ids, Floats], second: tuple[Ids, Floats], k: int) -> tuple[Ids, Floats]:
+    """The best k of two answers (q, m) and (q, n) to the same queries."""
+    ids = np.concatenate([first[0], second[0]], axis=1)
+    scores = np.concatenate([first[1], second[1]], axis=1)
+    merged = [best(i, s, k) for i, s in zip(ids, scores, strict=True)]
+    width = min(k, ids.shape[1])
+    if not merged:
+        return ids[:, :width], scores[:, :width]
+    return np.stack([m[0] for m in merged]), np.stack([m[1] for m in merged])
+
+
+def _file_identity(path: Path) -> tuple[int, ...]:
+    try:
+        stat = os.stat(path)
+    except OSError:
+        return ()
+    return stat.st_ino, stat.st_size, stat.st_mtime_ns

@@ -1,0 +1,1 @@
+"""Everything that clipsearch keeps on disk: where it lies, the catalogue, the snapshots."""

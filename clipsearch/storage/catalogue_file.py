@@ -1,0 +1,74 @@
+"""Creating and opening the catalogue file."""
+
+import os
+import sqlite3
+from pathlib import Path
+
+from clipsearch.errors import StorageError
+from clipsearch.storage.connection import Connection, inspect_header, no_space
+from clipsearch.storage.layout import TEMPORARY_SUFFIX, open_private, sync_dir
+from clipsearch.storage.lock import writer_lock
+from clipsearch.storage.migrations import migrate, needs_migration, refuse_future
+from clipsearch.storage.schema import APPLICATION_ID
+
+# Rows with an embedding are 1 to 2 kB: small pages would leave a quarter of the file empty.
+_PAGE_SIZE = 8192
+
+
+def create_catalogue_file(path: Path) -> None:
+    """Create an empty catalogue, complete or not at all; an existing one is left alone.
+
+    A file that is there but empty is therefore always a damaged one, never a half-made one.
+    Raises StorageError or LockedError.
+    """
+    with writer_lock(path.parent):
+        if path.exists():
+            return
+        temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
+        try:
+            for leftover in path.parent.glob(f"{temporary.name}*"):
+                leftover.unlink()
+            os.close(open_private(temporary, exclusive=True))
+            _prepare(temporary)
+            connection = Connection(temporary)
+            try:
+                migrate(connection)
+            finally:
+                connection.close()
+            os.replace(temporary, path)
+            sync_dir(path.parent)
+        except (sqlite3.Error, OSError) as error:
+            raise no_space(path, error) from error
+
+
+def open_catalogue_file(path: Path) -> Connection:
+    """Open a catalogue, brought to this program's version first.
+
+    Raises StorageError when it is not there, cannot be read or is of a newer clipsearch (it is not
+    touched then); DamageError; LockedError when it has to be migrated while another process writes.
+    """
+    refuse_future(path, inspect_header(path))
+    connection = Connection(path)
+    try:
+        if needs_migration(connection):
+            if not connection.writable:
+                raise StorageError(
+                    f"{path} was made by an older clipsearch and cannot be brought up to date here",
+                    "Make its directory writable, or copy the library elsewhere.",
+                )
+            with writer_lock(path.parent):
+                migrate(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _prepare(path: Path) -> None:
+    database = sqlite3.connect(path, isolation_level=None)
+    try:
+        database.execute(f"PRAGMA page_size = {_PAGE_SIZE}")
+        database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        database.execute("PRAGMA journal_mode = WAL")
+    finally:
+        database.close()

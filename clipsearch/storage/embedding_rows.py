@@ -1,0 +1,194 @@
+"""Embeddings: written once, checked at every read."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from clipsearch.storage.connection import Connection, Row, damaged
+from clipsearch.storage.half_floats import (
+    Halves,
+    faulty_rows,
+    pack,
+    unit_rows,
+    unpack,
+    vector_fault,
+)
+from clipsearch.storage.id_lists import id_list, to_ids
+from clipsearch.storage.model_rows import model_info
+from clipsearch.storage.records import EmbeddingBlock, embedding_checksum, embedding_seed
+from clipsearch.types import Floats, Ids
+
+# Rows read at a time: about 4 MB of vectors.
+BLOCK_ROWS = 4096
+
+_SELECT = """SELECT e.id, e.content_id, e.checksum, c.hash, e.vector
+    FROM embeddings e JOIN contents c ON c.id = e.content_id WHERE e.model_id = ?"""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredBlock:
+    """Some embeddings as they are stored: `halves` is (n, dim) float16."""
+
+    row_ids: Ids
+    content_ids: Ids
+    halves: Halves
+
+
+def write_embeddings(
+    connection: Connection,
+    model_id: int,
+    vectors: Mapping[bytes, Floats],
+    contents: Mapping[bytes, int],
+) -> None:
+    """Store unit vectors by content hash; a content that already has one keeps it.
+
+    Raises ValueError for a vector that is not finite, not of length 1 or not (dim,), for one that
+    belongs to no content of the batch, and when a content of the batch is left without any.
+    """
+    info = model_info(connection, model_id)
+    seed = embedding_seed(info.fingerprint)
+    rows = []
+    for content_hash, vector in vectors.items():
+        fault = vector_fault(vector, info.embed_dim)
+        if fault is not None:
+            raise ValueError(f"the embedding of {content_hash.hex()} is refused: {fault}")
+        if content_hash not in contents:
+            raise ValueError(f"the embedding of {content_hash.hex()} belongs to no photo here")
+        packed = pack(vector)
+        checksum = embedding_checksum(seed, content_hash, packed)
+        rows.append((model_id, contents[content_hash], checksum, packed))
+    connection.change_many(
+        "INSERT INTO embeddings (model_id, content_id, checksum, vector) VALUES (?, ?, ?, ?) "
+        "ON CONFLICT (content_id, model_id) DO NOTHING",
+        rows,
+    )
+    bare = connection.value(
+        """SELECT value FROM json_each(?) WHERE NOT EXISTS
+        (SELECT 1 FROM embeddings WHERE content_id = value AND model_id = ?)""",
+        (id_list(contents.values()), model_id),
+    )
+    if bare is not None:
+        raise ValueError(f"content {bare} would be left without an embedding")
+
+
+def has_embedding(connection: Connection, model_id: int, content_hash: bytes) -> bool:
+    """Whether this model has encoded this content."""
+    found = connection.row(
+        """SELECT 1 FROM contents c JOIN embeddings e ON e.content_id = c.id
+        WHERE c.hash = ? AND e.model_id = ?""",
+        (content_hash, model_id),
+    )
+    return found is not None
+
+
+def embeddings(
+    connection: Connection, model_id: int, after_id: int, content_ids: Ids | None
+) -> Iterator[EmbeddingBlock]:
+    """Checked unit rows, by row id; see `stored_blocks`."""
+    for block in stored_blocks(connection, model_id, after_id, content_ids):
+        yield EmbeddingBlock(block.row_ids, block.content_ids, unit_rows(block.halves))
+
+
+def stored_blocks(
+    connection: Connection, model_id: int, after_id: int = 0, content_ids: Ids | None = None
+) -> Iterator[StoredBlock]:
+    """Embeddings of a model newer than row `after_id`, of these contents when they are given.
+
+    At most BLOCK_ROWS at a time; by row id when no contents are given. Raises DamageError naming a
+    row whose checksum does not fit.
+    """
+    info = model_info(connection, model_id)
+    seed = embedding_seed(info.fingerprint)
+    for rows in _pages(connection, model_id, after_id, content_ids):
+        for row_id, content_id, checksum, content_hash, vector in rows:
+            fits = embedding_checksum(seed, content_hash, vector) == checksum
+            if not fits or len(vector) != 2 * info.embed_dim:
+                raise _bad_row(connection, row_id, content_id)
+        block = StoredBlock(
+            to_ids([row[:1] for row in rows]),
+            to_ids([row[1:2] for row in rows]),
+            unpack([row[4] for row in rows], info.embed_dim),
+        )
+        for position in faulty_rows(block.halves):
+            raise _bad_row(connection, block.row_ids[position], block.content_ids[position])
+        yield block
+
+
+def embedded_contents(connection: Connection, model_id: int, up_to_id: int) -> Ids:
+    """Contents whose embedding by this model has a row id of at most `up_to_id`, sorted."""
+    return np.sort(
+        to_ids(
+            connection.rows(
+                "SELECT content_id FROM embeddings WHERE model_id = ? AND id <= ?",
+                (model_id, up_to_id),
+            )
+        )
+    )
+
+
+def has_more_than(connection: Connection, model_id: int, number: int) -> bool:
+    """Whether a model has more than this many embeddings, without counting them all."""
+    counted = connection.value(
+        "SELECT count(*) FROM (SELECT 1 FROM embeddings WHERE model_id = ? LIMIT ?)",
+        (model_id, number + 1),
+    )
+    return bool(counted > number)
+
+
+def damaged_embeddings(connection: Connection, model_id: int) -> Ids:
+    """Contents whose embedding by this model does not fit its checksum, sorted."""
+    info = model_info(connection, model_id)
+    seed = embedding_seed(info.fingerprint)
+    bad = [
+        content_id
+        for rows in _pages(connection, model_id, 0, None)
+        for _, content_id, checksum, content_hash, vector in rows
+        if embedding_checksum(seed, content_hash, vector) != checksum
+        or len(vector) != 2 * info.embed_dim
+    ]
+    return np.array(sorted(bad), dtype=np.int64)
+
+
+def erase_embeddings(connection: Connection, model_id: int, content_ids: Iterable[int]) -> int:
+    """Erase embeddings, so that the next index run encodes those photos again."""
+    return connection.change(
+        "DELETE FROM embeddings WHERE model_id = ? "
+        "AND content_id IN (SELECT value FROM json_each(?))",
+        (model_id, id_list(content_ids)),
+    )
+
+
+def _pages(
+    connection: Connection, model_id: int, after_id: int, content_ids: Ids | None
+) -> Iterator[list[Row]]:
+    if content_ids is None:
+        yield from _pages_by_row(connection, model_id, after_id)
+        return
+    for start in range(0, len(content_ids), BLOCK_ROWS):
+        chosen = id_list(content_ids[start : start + BLOCK_ROWS])
+        rows = connection.rows(
+            f"{_SELECT} AND e.id > ? AND e.content_id IN (SELECT value FROM json_each(?)) "
+            "ORDER BY e.id",
+            (model_id, after_id, chosen),
+        )
+        if rows:
+            yield rows
+
+
+def _pages_by_row(connection: Connection, model_id: int, after_id: int) -> Iterator[list[Row]]:
+    while True:
+        rows = connection.rows(
+            f"{_SELECT} AND e.id > ? ORDER BY e.id LIMIT ?", (model_id, after_id, BLOCK_ROWS)
+        )
+        if rows:
+            yield rows
+            after_id = rows[-1][0]
+        if len(rows) < BLOCK_ROWS:
+            return
+
+
+def _bad_row(connection: Connection, row_id: int, content_id: int) -> Exception:
+    return damaged(
+        connection.path, f"embedding {row_id} of content {content_id} does not fit its checksum"
+    )

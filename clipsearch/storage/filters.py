@@ -1,0 +1,67 @@
+"""A `PhotoFilter` as SQL conditions on photos p and their contents c."""
+
+import os
+import unicodedata
+
+from clipsearch.storage.connection import Connection, Parameters
+from clipsearch.storage.id_lists import id_list
+from clipsearch.types import PhotoFilter
+
+LIVE = "p.missing_since IS NULL AND p.content_id IS NOT NULL"
+
+
+def conditions(connection: Connection, wanted: PhotoFilter | None) -> tuple[str, Parameters]:
+    """What a live photo has to fulfil, and the parameters of that condition."""
+    wanted = wanted or PhotoFilter()
+    parts = [LIVE]
+    parameters: list[object] = []
+    if wanted.folders:
+        parts.append("p.folder_id IN (SELECT value FROM json_each(?))")
+        parameters.append(id_list(_matching_folders(connection, wanted.folders)))
+    if wanted.not_folders:
+        parts.append("p.folder_id NOT IN (SELECT value FROM json_each(?))")
+        parameters.append(id_list(_matching_folders(connection, wanted.not_folders)))
+    # taken_at is ISO text in local time: comparing text compares times. NULL passes neither.
+    if wanted.after is not None:
+        parts.append("c.taken_at >= ?")
+        parameters.append(wanted.after.isoformat())
+    if wanted.before is not None:
+        parts.append("c.taken_at < ?")
+        parameters.append(wanted.before.isoformat())
+    if wanted.camera is not None:
+        # Not LIKE: % and _ are ordinary characters in a camera's name.
+        parts.append("instr(lower(c.camera), lower(?)) > 0")
+        parameters.append(wanted.camera)
+    return " AND ".join(parts), parameters
+
+
+def is_inside(folder: bytes, wanted: str) -> bool:
+    """Whether an absolute folder is, or lies in, the folder that `wanted` names.
+
+    An absolute `wanted` is compared from the start, any other at every depth, always by whole
+    names: `2023` matches /photos/2023 and /photos/2023/may, never /photos/2023b.
+    """
+    return _contains(_comparable(os.fsdecode(folder)), _comparable(wanted), os.path.isabs(wanted))
+
+
+def _matching_folders(connection: Connection, wanted: tuple[str, ...]) -> list[int]:
+    needles = [(_comparable(name), os.path.isabs(name)) for name in wanted]
+    matching = []
+    for folder_id, root, path in connection.rows(
+        "SELECT f.id, r.path, f.path FROM folders f JOIN roots r ON r.id = f.root_id"
+    ):
+        names = _comparable(os.fsdecode(os.path.join(root, path)))
+        if any(_contains(names, needle, absolute) for needle, absolute in needles):
+            matching.append(folder_id)
+    return matching
+
+
+def _contains(names: str, needle: str, absolute: bool) -> bool:
+    return names.startswith(needle) if absolute else needle in names
+
+
+def _comparable(path: str) -> str:
+    """/a/b/ without regard to case, to doubled slashes, or to how accents are composed."""
+    path = unicodedata.normalize("NFC", path.replace(os.sep, "/")).casefold()
+    names = [name for name in path.split("/") if name not in ("", ".")]
+    return "".join(f"/{name}" for name in names) + "/"

@@ -1,0 +1,165 @@
+"""Reading photos: one folder, one path, the photos of some contents, the problems."""
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from clipsearch.storage import liveness
+from clipsearch.storage.connection import Connection, damaged
+from clipsearch.storage.filters import conditions
+from clipsearch.storage.id_lists import id_list, to_ids
+from clipsearch.storage.records import (
+    KnownPhoto,
+    LibraryCounts,
+    PhotoRow,
+    ProblemRow,
+    facts_from_columns,
+    join_path,
+    photo_checksum,
+    stat_from_columns,
+)
+from clipsearch.types import Ids, PhotoFilter
+
+_PHOTO = """SELECT p.id, r.path, f.path, p.name, p.checksum, p.missing_since IS NOT NULL,
+    p.size, p.mtime_ns, p.ctime_ns, p.inode, p.device,
+    c.id, c.hash, c.format, c.width, c.height, c.taken_at, c.camera, c.latitude, c.longitude
+    FROM photos p JOIN folders f ON f.id = p.folder_id JOIN roots r ON r.id = f.root_id
+    JOIN contents c ON c.id = p.content_id"""
+
+
+def photos_in_folder(
+    connection: Connection, root_id: int, folder: bytes, model_id: int
+) -> dict[bytes, KnownPhoto]:
+    """All rows of one folder by file name: one query on an index."""
+    rows = connection.rows(
+        """SELECT name, id, size, mtime_ns, ctime_ns, inode, device, content_id,
+            EXISTS (SELECT 1 FROM embeddings e
+                    WHERE e.content_id = photos.content_id AND e.model_id = ?),
+            problem_kind, missing_since IS NOT NULL
+        FROM photos WHERE folder_id = (SELECT id FROM folders WHERE root_id = ? AND path = ?)""",
+        (model_id, root_id, folder),
+    )
+    return {
+        name: KnownPhoto(
+            photo_id, stat_from_columns(*stat), content_id, bool(embedded), kind, bool(missing)
+        )
+        for name, photo_id, *stat, content_id, embedded, kind, missing in rows
+    }
+
+
+def photo_at(connection: Connection, path: bytes) -> PhotoRow | None:
+    """The row of a photo by absolute path, missing or not; None for a file with a problem.
+
+    Raises DamageError when the row does not fit its content.
+    """
+    for root_id, root in connection.rows("SELECT id, path FROM roots"):
+        inside = root.rstrip(os.sep.encode()) + os.sep.encode()
+        if not path.startswith(inside):
+            continue
+        folder, name = os.path.split(path[len(inside) :])
+        found = connection.row(
+            f"{_PHOTO} WHERE r.id = ? AND f.path = ? AND p.name = ?", (root_id, folder, name)
+        )
+        if found is not None:
+            return _photo(connection, *found)
+    return None
+
+
+def live_contents(connection: Connection, wanted: PhotoFilter | None) -> Ids:
+    """Contents with a live photo that passes the filter, sorted."""
+    if wanted is None or wanted == PhotoFilter():
+        return liveness.live_contents(connection)
+    where, parameters = conditions(connection, wanted)
+    # A filter by folder reads no contents at all.
+    join = "JOIN contents c ON c.id = p.content_id" if "c." in where else ""
+    rows = connection.rows(f"SELECT p.content_id FROM photos p {join} WHERE {where}", parameters)
+    return np.unique(to_ids(rows))
+
+
+def photos_of(
+    connection: Connection, content_ids: Ids, wanted: PhotoFilter | None
+) -> dict[int, list[PhotoRow]]:
+    """The live photos of some contents that pass the filter, sorted by path.
+
+    Raises DamageError when a row does not fit its content.
+    """
+    where, parameters = conditions(connection, wanted)
+    found: dict[int, list[PhotoRow]] = {}
+    for row in connection.rows(
+        f"{_PHOTO} WHERE c.id IN (SELECT value FROM json_each(?)) AND {where}",
+        (id_list(content_ids), *parameters),
+    ):
+        photo = _photo(connection, *row)
+        found.setdefault(photo.content_id, []).append(photo)
+    for photos in found.values():
+        photos.sort(key=_by_path)
+    return found
+
+
+def problems(connection: Connection, kind: str | None) -> Iterator[ProblemRow]:
+    """Files that could not be used and are still there, by kind and path."""
+    rows = connection.rows(
+        """SELECT p.id, r.path, f.path, p.name, p.problem_kind, p.problem
+        FROM photos p JOIN folders f ON f.id = p.folder_id JOIN roots r ON r.id = f.root_id
+        WHERE p.problem_kind IS NOT NULL AND p.missing_since IS NULL
+            AND (?1 IS NULL OR p.problem_kind = ?1)
+        ORDER BY p.problem_kind, r.path, f.path, p.name""",
+        (kind,),
+    )
+    for photo_id, root, folder, name, problem_kind, problem in rows:
+        yield ProblemRow(photo_id, join_path(root, folder, name), problem_kind, problem)
+
+
+def counts(connection: Connection, model_id: int | None) -> LibraryCounts:
+    """How much the library holds; `embedded` by this model."""
+    contents, photos = connection.row(
+        "SELECT count(*), total(live_photos) FROM contents WHERE live_photos > 0"
+    ) or (0, 0)
+    embedded = contents - count_unembedded(connection, model_id) if model_id is not None else 0
+    missing = connection.value("SELECT count(*) FROM photos WHERE missing_since IS NOT NULL")
+    by_kind = connection.rows(
+        "SELECT problem_kind, count(*) FROM photos WHERE problem_kind IS NOT NULL "
+        "AND missing_since IS NULL GROUP BY problem_kind ORDER BY problem_kind"
+    )
+    return LibraryCounts(int(photos), contents, embedded, missing, dict(by_kind))
+
+
+def count_unembedded(connection: Connection, model_id: int) -> int:
+    """Live contents that this model has not encoded."""
+    return int(
+        connection.value(
+            """SELECT count(*) FROM contents c WHERE live_photos > 0 AND NOT EXISTS
+            (SELECT 1 FROM embeddings e WHERE e.content_id = c.id AND e.model_id = ?)""",
+            (model_id,),
+        )
+    )
+
+
+def _photo(
+    connection: Connection,
+    photo_id: int,
+    root: bytes,
+    folder: bytes,
+    name: bytes,
+    checksum: int,
+    missing: int,
+    *columns: Any,
+) -> PhotoRow:
+    stat, (content_id, content_hash, *columns_of_facts) = columns[:5], columns[5:]
+    path = join_path(root, folder, name)
+    shown = repr(os.fsdecode(path))
+    if photo_checksum(path, content_hash) != checksum:
+        raise damaged(connection.path, f"the row of {shown} does not fit its content")
+    try:
+        facts = facts_from_columns(*columns_of_facts)
+    except ValueError as error:
+        raise damaged(connection.path, f"the date of {shown} cannot be read") from error
+    return PhotoRow(
+        photo_id, path, content_id, content_hash, facts, stat_from_columns(*stat), bool(missing)
+    )
+
+
+def _by_path(photo: PhotoRow) -> bytes:
+    return photo.path
