@@ -10,6 +10,8 @@
     ├── MissingExtraError           6   an optional package is needed
     ├── StorageError                6   no space, no permission, unreadable library
     └── PhotoError                  3   one photo cannot be used; never stops a run
+        ├── NotPhoto                    no image, and not named like one
+        ├── PhotoGone                   vanished since it was listed
         ├── UnsupportedPhoto            not a format we decode
         ├── DamagedPhoto                the bytes cannot be decoded
         └── RefusedPhoto                over a limit (size, pixels, time, memory)
@@ -78,6 +80,18 @@ class PhotoError(ClipsearchError):
 
     exit_code = 3
     kind = "unreadable"
+
+
+class NotPhoto(PhotoError):
+    """Not an image, and its name does not claim that it is one."""
+
+    kind = "not-photo"
+
+
+class PhotoGone(PhotoError):
+    """The file vanished between listing and opening."""
+
+    kind = "gone"
 
 
 class UnsupportedPhoto(PhotoError):

@@ -1,0 +1,1 @@
+"""One photo: find it, open it safely, orient it, describe it, make it a tower's input."""

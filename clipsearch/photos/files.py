@@ -1,0 +1,112 @@
+"""One file, one read: the bytes that are hashed are the bytes that are decoded."""
+
+import errno
+import os
+import stat
+from dataclasses import dataclass
+
+from clipsearch.errors import DamagedPhoto, NotPhoto, PhotoError, PhotoGone, RefusedPhoto
+from clipsearch.photos import formats
+from clipsearch.photos.limits import ReadLimits
+from clipsearch.types import FileStat, PhotoProblem
+
+_HEAD_BYTES = 4096
+_ATTEMPTS = 3
+
+# A FIFO named .jpg must not block, a link put there since the listing must not be followed, and no
+# child process may inherit the file. Windows has none of the three but wants O_BINARY.
+_OPEN_FLAGS = (
+    os.O_RDONLY
+    | getattr(os, "O_NOFOLLOW", 0)
+    | getattr(os, "O_NONBLOCK", 0)
+    | getattr(os, "O_CLOEXEC", 0)
+    | getattr(os, "O_BINARY", 0)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class FileRead:
+    """A whole file and the stat it had both before and after it was read."""
+
+    data: bytes
+    stat: FileStat
+
+
+class _ChangedWhileReadingError(Exception):
+    """The file is not the one it was when it was opened."""
+
+
+def file_stat(result: os.stat_result) -> FileStat:
+    """The part of a stat result by which an unchanged file is recognised."""
+    return FileStat(
+        size=result.st_size,
+        mtime_ns=result.st_mtime_ns,
+        ctime_ns=result.st_ctime_ns,
+        inode=result.st_ino,
+        device=result.st_dev,
+    )
+
+
+def read_file(path: bytes, limits: ReadLimits) -> FileRead | PhotoProblem:
+    """Read the photo at `path`, or say why it is none.
+
+    Files that are no photos by their first bytes (videos, sidecars) are not read any further. A
+    file that changes while it is read is tried again twice. A link in the last place of `path` is
+    not followed.
+    """
+    for _ in range(_ATTEMPTS):
+        try:
+            return _read_once(path, limits)
+        except _ChangedWhileReadingError:
+            continue
+    return PhotoProblem(path, None, RefusedPhoto.kind, "changed while reading")
+
+
+def _read_once(path: bytes, limits: ReadLimits) -> FileRead | PhotoProblem:
+    before: FileStat | None = None
+    try:
+        descriptor = os.open(path, _OPEN_FLAGS)
+        try:
+            found = os.fstat(descriptor)
+            if not stat.S_ISREG(found.st_mode):
+                raise NotPhoto("not a regular file")
+            before = file_stat(found)
+            data = _read_photo(descriptor, path, before.size, limits.file_bytes)
+            if len(data) != before.size or file_stat(os.fstat(descriptor)) != before:
+                raise _ChangedWhileReadingError
+        finally:
+            os.close(descriptor)
+    except PhotoError as error:
+        return PhotoProblem(path, before, error.kind, str(error))
+    except OSError as error:
+        failure = _failure(error)
+        return PhotoProblem(path, before, failure.kind, str(failure))
+    return FileRead(data, before)
+
+
+def _read_photo(descriptor: int, path: bytes, size: int, most: int) -> bytes:
+    """The whole content, at most one byte more than `size`, if its beginning is a photo's."""
+    if size == 0:
+        # Also what endless files of /proc say of themselves: nothing is read from them.
+        if formats.claims_photo(path):
+            raise DamagedPhoto("empty file")
+        raise NotPhoto("empty file")
+    head = os.read(descriptor, min(_HEAD_BYTES, size))
+    formats.require_photo(head, path)
+    if size > most:
+        raise RefusedPhoto(f"the file has {size} bytes, over the limit of {most}")
+    parts = [head]
+    missing = size + 1 - len(head)
+    while missing > 0 and (part := os.read(descriptor, missing)):
+        parts.append(part)
+        missing -= len(part)
+    return b"".join(parts)
+
+
+def _failure(error: OSError) -> PhotoError:
+    if error.errno in (errno.ENOENT, errno.ENOTDIR):
+        return PhotoGone("gone since it was listed")
+    if error.errno in (errno.ELOOP, errno.ENXIO):
+        # O_NOFOLLOW met a link, or O_NONBLOCK a socket, where a file had been listed.
+        return NotPhoto("not a regular file")
+    return PhotoError((error.strerror or "cannot be read").lower())
