@@ -5,7 +5,8 @@ from typing import Annotated
 import typer
 
 import clipsearch
-from clipsearch.cli.arguments import examples
+from clipsearch.cli import doctor, index, library, models, search
+from clipsearch.cli.arguments import QueryCommand, examples
 from clipsearch.cli.output import say
 
 EXAMPLES = examples(
@@ -40,3 +41,10 @@ def clipsearch_command(
         raise typer.Exit
     if context.invoked_subcommand is None:
         say(context.get_help())
+
+
+app.command("index", epilog=index.EXAMPLES)(index.index)
+app.command("search", epilog=search.EXAMPLES, cls=QueryCommand)(search.search)
+app.add_typer(models.models_app)
+app.add_typer(library.library_app)
+app.command("doctor", epilog=doctor.EXAMPLES)(doctor.doctor)

@@ -1,0 +1,204 @@
+"""`clipsearch index`: bring the library up to date with folders of photos."""
+
+import dataclasses
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from clipsearch.cli.arguments import as_paths, examples
+from clipsearch.cli.escape import path_fields, visible, visible_path
+from clipsearch.cli.failures import INTERRUPTED
+from clipsearch.cli.opening import model_to_index_with
+from clipsearch.cli.options import JsonOption, LibraryOption, QuietOption
+from clipsearch.cli.output import note, say, say_json
+from clipsearch.cli.progress import duration, showing_progress
+
+if TYPE_CHECKING:
+    from clipsearch.indexing import IndexSummary
+    from clipsearch.types import PhotoProblem
+
+EXAMPLES = examples(
+    "clipsearch index ~/Pictures /mnt/photos",
+    "clipsearch index ~/Pictures --model starter     the built-in model: no download",
+    "clipsearch index ~/Pictures --exclude '*.png' --exclude Trips/raw",
+    "clipsearch index                                everything indexed before, again",
+)
+
+NOTHING_FOUND = 1
+SOME_FAILED = 3
+# More problems than this are only counted; `clipsearch library problems` lists all.
+SHOWN_PROBLEMS = 5
+
+ROOT_STATES = {
+    "offline": "is not there or empty now: its photos are kept as they were",
+    "other-volume": "holds none of its photos now, as if another disk were mounted there: "
+    "its photos are kept as they were",
+    "held": "has lost most of its photos: they are kept as they were; "
+    "if they are really gone, run it again with --confirm-missing",
+}
+PROBLEM_WORDS = {
+    "unsupported": "in formats that are not read",
+    "damaged": "damaged",
+    "refused": "refused",
+    "unreadable": "unreadable",
+}
+
+
+def index(
+    paths: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="PATH",
+            help="Folders to read, with all below them; none: those known.",
+            show_default=False,
+        ),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="A preset (see clipsearch models), ARCHITECTURE/TAG of open_clip, hf-hub:NAME, a "
+            "local directory, or ARCHITECTURE@FILE. Otherwise the library's; at first: balanced.",
+        ),
+    ] = None,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="GLOB",
+            help="Leave out names or paths, as in .gitignore; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    hidden: Annotated[
+        bool, typer.Option("--hidden", help="Read hidden files and folders too.")
+    ] = False,
+    retry: Annotated[
+        bool, typer.Option("--retry", help="Read files again that had a problem before.")
+    ] = False,
+    confirm_missing: Annotated[
+        bool,
+        typer.Option(
+            "--confirm-missing", help="Record photos as missing even when most of a folder is gone."
+        ),
+    ] = False,
+    workers: Annotated[
+        int, typer.Option(metavar="N", min=1, max=64, help="Processes that read and decode photos.")
+    ] = 2,
+    library: LibraryOption = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> int:
+    """Read folders of photos into the library: only new and changed ones are read.
+
+    It can be stopped at any time (Ctrl-C) and goes on from there when it is run again. Photos are
+    never changed. Moved and copied photos are recognised and not encoded again.
+    """  # fmt: skip
+    from clipsearch.encoders import load_bulk_encoder
+    from clipsearch.indexing import index as index_photos
+    from clipsearch.library import Library
+    from clipsearch.photos.ignore import IgnoreRules
+    from clipsearch.storage.layout import library_dir, models_dir
+
+    directory = library_dir(library)
+    rules = IgnoreRules(exclude=tuple(exclude or ()), hidden=hidden)
+    with showing_progress(json=json, quiet=quiet) as progress:
+        info = model_to_index_with(directory, model, progress)
+        with Library.open(directory, create=True) as opened:
+            summary = index_photos(
+                opened,
+                info,
+                lambda expected: load_bulk_encoder(info, models_dir(), expected),
+                as_paths(paths or []),
+                rules=rules,
+                readers=workers,
+                retry=retry,
+                confirm_missing=confirm_missing,
+                progress=progress,
+            )
+    if json:
+        _say_json(summary)
+    else:
+        _say_words(summary)
+    return _exit_code(summary)
+
+
+def _exit_code(summary: "IndexSummary") -> int:
+    if summary.interrupted:
+        return INTERRUPTED
+    if not summary.complete:
+        return SOME_FAILED
+    return 0 if summary.found > summary.other_files else NOTHING_FOUND
+
+
+def _say_words(summary: "IndexSummary") -> None:
+    for line in describe(summary):
+        say(line)
+    for problem in (*summary.folder_problems, *_worth_showing(summary)):
+        note(f"clipsearch: {visible_path(problem.path)}: {visible(problem.reason)}.")
+    hidden = len(_problems(summary)) - SHOWN_PROBLEMS
+    if hidden > 0:
+        note(f"clipsearch: {hidden:,} more problems: clipsearch library problems lists them all.")
+    for root in summary.roots:
+        if root.state != "scanned":
+            note(f"clipsearch: {visible_path(root.path)} {ROOT_STATES[root.state]}.")
+    if summary.interrupted:
+        note("clipsearch: interrupted. What was done is kept; run it again to go on.")
+    elif summary.unencoded:
+        note(
+            f"clipsearch: {summary.unencoded:,} photos have no embedding by "
+            f"{visible(summary.model)} yet: the library goes on answering with its former model."
+        )
+    elif summary.found == summary.other_files and summary.complete:
+        note("clipsearch: no photos were found there.")
+
+
+def describe(summary: "IndexSummary") -> Iterator[str]:
+    """The numbers of a run, one kind a line; the lines below the first add up to it."""
+    yield f"{summary.found:,} files in {duration(summary.seconds)}, model {visible(summary.model)}"
+    copies = max(0, summary.new + summary.changed - summary.encoded)
+    parts = [
+        (summary.unchanged, "unchanged"),
+        (summary.restored, "back again"),
+        (summary.new, "new"),
+        (summary.changed, "changed"),
+        (summary.moved, "moved"),
+        *((count, PROBLEM_WORDS.get(kind, kind)) for kind, count in summary.problems.items()),
+        (summary.other_files, "no photos"),
+        (summary.gone, "gone before they were read"),
+        (summary.remaining, "left to do"),
+    ]
+    for count, words in parts:
+        if count:
+            yield f"{count:>9,} {words}"
+    if copies:
+        yield f"{copies:,} of the new ones were known by their content and not encoded again"
+    if summary.missing:
+        yield f"{summary.missing:,} photos are missing: they are no longer found, nor forgotten"
+    if summary.ignored:
+        yield f"{summary.ignored:,} photos are now left out by the ignore rules"
+    if summary.model_activated:
+        yield f"the library now answers with the model {visible(summary.model)}"
+
+
+def _problems(summary: "IndexSummary") -> list["PhotoProblem"]:
+    return [p for p in summary.fresh_problems if p.kind in summary.problems]
+
+
+def _worth_showing(summary: "IndexSummary") -> list["PhotoProblem"]:
+    return _problems(summary)[:SHOWN_PROBLEMS]
+
+
+def _say_json(summary: "IndexSummary") -> None:
+    for problem in (*summary.folder_problems, *_problems(summary)):
+        fields = {"kind": problem.kind, "reason": problem.reason}
+        say_json({"event": "problem", **path_fields(problem.path), **fields})
+    numbers = dataclasses.asdict(summary)
+    for name in ("fresh_problems", "folder_problems", "roots"):
+        del numbers[name]
+    roots = [
+        {**path_fields(root.path), "state": root.state, "absent": root.absent}
+        for root in summary.roots
+    ]
+    numbers["seconds"] = round(summary.seconds, 3)
+    say_json({"event": "summary", **numbers, "roots": roots, "complete": summary.complete})

@@ -1,0 +1,104 @@
+"""What most commands begin with: the library, the model it belongs to, the towers that answer."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from clipsearch.cli.escape import visible
+from clipsearch.cli.output import note
+from clipsearch.cli.progress import size
+from clipsearch.errors import (
+    ClipsearchError,
+    ModelMismatchError,
+    ModelUnavailableError,
+    StorageError,
+)
+
+if TYPE_CHECKING:
+    from clipsearch.encoders import Towers
+    from clipsearch.library import Library
+    from clipsearch.types import ModelInfo, Progress
+
+DEFAULT_MODEL = "balanced"
+
+
+def open_library(given: str | None) -> "Library":
+    """The library to read, open. Raises what `Library.open` raises."""
+    from clipsearch.library import Library
+    from clipsearch.storage.layout import library_dir
+
+    return Library.open(library_dir(given))
+
+
+def towers_of(library: "Library") -> "Towers":
+    """The towers of the library's model.
+
+    Raises StorageError when nothing was indexed yet, ModelUnavailableError when the model is not
+    installed, ModelMismatchError when another one is installed under its name.
+    """
+    from clipsearch.encoders import find_installed, load_towers
+    from clipsearch.storage.layout import models_dir
+
+    info = library.model
+    if info is None:
+        raise StorageError(
+            f"the library {library.directory} has no photos yet", "Run: clipsearch index FOLDER"
+        )
+    try:
+        return load_towers(info, models_dir())
+    except ModelUnavailableError as error:
+        found = find_installed(info.name, models_dir())
+        if found is None:
+            raise ModelUnavailableError(
+                f"the library's model {info.name} is not installed",
+                f"Run: clipsearch models pull {info.name}",
+            ) from error
+        raise ModelMismatchError(
+            f"the library was made with another model of the name {info.name}",
+            f"Run: clipsearch index --model {info.name}; the photos are encoded again with it",
+        ) from error
+
+
+def model_to_index_with(directory: Path, asked: str | None, progress: "Progress") -> "ModelInfo":
+    """The model for an index run: the one asked for, else the library's, else the default.
+
+    It is installed when it is not yet. Raises what `encoders.install` raises; when nobody asked for
+    the model that could not be fetched, the error names the one that needs no fetching.
+    """
+    from clipsearch.encoders import find_installed, install
+    from clipsearch.storage.layout import models_dir
+
+    name = asked or _model_of(directory)
+    found = find_installed(name or DEFAULT_MODEL, models_dir())
+    if found is not None:
+        return found
+    announce(name or DEFAULT_MODEL)
+    try:
+        return install(name or DEFAULT_MODEL, models_dir(), progress)
+    except ClipsearchError as error:
+        if name is None and "--model starter" not in str(error):
+            error.remedy = f"{error.remedy} Or add --model starter: it needs no download".strip()
+        raise
+
+
+def announce(name: str) -> None:
+    """Say what is about to be fetched, and how much that is."""
+    from clipsearch.encoders.presets import preset
+
+    known = preset(name)
+    if known is not None and known.download:
+        note(
+            f"clipsearch: the model {known.name} ({known.architecture}, {known.licence} licence) "
+            f"is fetched once: about {size(known.download)}."
+        )
+    elif known is None:
+        note(f"clipsearch: the model {visible(name)} is prepared for its first use.")
+
+
+def _model_of(directory: Path) -> str | None:
+    from clipsearch.library import Library
+    from clipsearch.storage.layout import CATALOGUE_NAME
+
+    if not (directory / CATALOGUE_NAME).exists():
+        return None
+    with Library.open(directory) as library:
+        return library.model.name if library.model else None

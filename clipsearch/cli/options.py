@@ -1,0 +1,30 @@
+"""Options that several commands share, so that each is called and explained the same everywhere."""
+
+from typing import Annotated
+
+import typer
+
+LibraryOption = Annotated[
+    str | None,
+    typer.Option(
+        "--library",
+        metavar="DIR",
+        help="The library to use, instead of $CLIPSEARCH_LIBRARY or the one in your data folder.",
+    ),
+]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="One JSON object a line; progress as JSON on stderr.")
+]
+QuietOption = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
+CopyToOption = Annotated[
+    str | None,
+    typer.Option(
+        "--copy-to", metavar="DIR", help="Copy the photos there; nothing is ever overwritten."
+    ),
+]
+LinkToOption = Annotated[
+    str | None,
+    typer.Option(
+        "--link-to", metavar="DIR", help="Put links to the photos there (copies where impossible)."
+    ),
+]
