@@ -55,11 +55,7 @@ class Library:
         is damaged or gone, LockedError when it has to be made while another process writes.
         """
         path = directory / CATALOGUE_NAME
-        if directory.exists() and not directory.is_dir():
-            raise StorageError(
-                f"{directory} is a file, not a library", "Name a directory with --library."
-            )
-        if not path.exists():
+        if not _exists(path):
             _refuse_remains(directory)
             if not create:
                 raise StorageError(
@@ -119,11 +115,11 @@ class Library:
         with self.catalogue.reading():
             model_id, info = self._active()
             _check(vectors, info)
+            if k <= 0 or not len(vectors):
+                return _nothing(len(vectors))
             dead = self.catalogue.dead_contents()
             snapshot = self._usable_snapshot(model_id, info)
             if snapshot is None:
-                if allowed is not None:
-                    allowed = np.setdiff1d(allowed, dead)
                 return self._from_catalogue(vectors, k, model_id, 0, allowed, dead)
             confirmed = self._confirmed(snapshot, model_id, allowed, dead)
             old = snapshot.search(vectors, k, confirmed)
@@ -255,14 +251,36 @@ class Library:
         self, vectors: Floats, k: int, model_id: int, after_id: int, allowed: Ids | None, dead: Ids
     ) -> tuple[Ids, Floats]:
         """The same answer by brute force over the rows after `after_id`."""
-        answer = np.empty((len(vectors), 0), np.int64), np.empty((len(vectors), 0), np.float32)
-        for block in self.catalogue.embeddings(model_id, after_id, allowed):
-            live = np.isin(block.content_ids, dead, invert=True)
-            ids, rows = block.content_ids[live], block.vectors[live]
+        answer = _nothing(len(vectors))
+        # Rows newer than a snapshot are few: reading them all beats looking up each allowed one.
+        chosen = allowed if after_id == 0 else None
+        for block in self.catalogue.embeddings(model_id, after_id, chosen):
+            found_here = np.isin(block.content_ids, dead, invert=True)
+            if allowed is not None:
+                found_here &= np.isin(block.content_ids, allowed)
+            ids, rows = block.content_ids[found_here], block.vectors[found_here]
             found = [top_k(ids, rows, query, k) for query in vectors]
             block_answer = np.stack([f[0] for f in found]), np.stack([f[1] for f in found])
             answer = _merge(answer, block_answer, k)
         return answer
+
+
+def _exists(path: Path) -> bool:
+    """Whether the catalogue is there. Raises StorageError when its directory cannot be one."""
+    try:
+        os.stat(path)
+    except FileNotFoundError:
+        return False
+    except NotADirectoryError as error:
+        raise StorageError(
+            f"{path.parent} is a file, not a library", "Name a directory with --library."
+        ) from error
+    except OSError as error:
+        raise StorageError(
+            f"The library {path.parent} cannot be read ({error.strerror})",
+            "Check its permissions, or name another directory with --library.",
+        ) from error
+    return True
 
 
 def _create(directory: Path, path: Path) -> None:
@@ -295,14 +313,15 @@ def _check(vectors: Floats, info: ModelInfo) -> None:
         raise UsageError("The query has no usable embedding", "Try another one.")
 
 
+def _nothing(queries: int) -> tuple[Ids, Floats]:
+    return np.empty((queries, 0), np.int64), np.empty((queries, 0), np.float32)
+
+
 def _merge(first: tuple[Ids, Floats], second: tuple[Ids, Floats], k: int) -> tuple[Ids, Floats]:
     """The best k of two answers (q, m) and (q, n) to the same queries."""
     ids = np.concatenate([first[0], second[0]], axis=1)
     scores = np.concatenate([first[1], second[1]], axis=1)
     merged = [best(i, s, k) for i, s in zip(ids, scores, strict=True)]
-    width = min(k, ids.shape[1])
-    if not merged:
-        return ids[:, :width], scores[:, :width]
     return np.stack([m[0] for m in merged]), np.stack([m[1] for m in merged])
 
 

@@ -6,7 +6,12 @@ from pathlib import Path
 
 from clipsearch.errors import StorageError
 from clipsearch.storage.connection import Connection, inspect_header, no_space
-from clipsearch.storage.layout import TEMPORARY_SUFFIX, open_private, sync_dir
+from clipsearch.storage.layout import (
+    TEMPORARY_SUFFIX,
+    open_private,
+    sweep_temporary,
+    sync_dir,
+)
 from clipsearch.storage.lock import writer_lock
 from clipsearch.storage.migrations import migrate, needs_migration, refuse_future
 from clipsearch.storage.schema import APPLICATION_ID
@@ -26,8 +31,7 @@ def create_catalogue_file(path: Path) -> None:
             return
         temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
         try:
-            for leftover in path.parent.glob(f"{temporary.name}*"):
-                leftover.unlink()
+            sweep_temporary(path.parent)
             os.close(open_private(temporary, exclusive=True))
             _prepare(temporary)
             connection = Connection(temporary)

@@ -21,6 +21,7 @@ BUSY_SECONDS = 5.0
 _HEADER_SIZE = 100
 _MAGIC = b"SQLite format 3\0"
 
+_UNREADABLE = {"SQLITE_IOERR_READ", "SQLITE_IOERR_SHORT_READ", "SQLITE_IOERR_CORRUPTFS"}
 _NO_SPACE = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
 _NO_ACCESS = {
     sqlite3.SQLITE_READONLY,
@@ -235,6 +236,8 @@ def _meaning(error: sqlite3.Error | OSError, path: Path) -> ClipsearchError | No
     if isinstance(error, OSError):
         return no_space(path, error.strerror or error)
     code = _code(error)
+    if getattr(error, "sqlite_errorname", "") in _UNREADABLE:
+        return damaged(path, "its disk cannot read all of it")
     if code in _NO_SPACE:
         return no_space(path, error)
     if code in _NO_ACCESS:

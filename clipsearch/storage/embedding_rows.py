@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from clipsearch.storage.connection import Connection, Row, damaged
+from clipsearch.errors import DamageError
+from clipsearch.storage.connection import Connection, Row
 from clipsearch.storage.half_floats import (
     Halves,
     faulty_rows,
@@ -17,7 +18,7 @@ from clipsearch.storage.half_floats import (
 from clipsearch.storage.id_lists import id_list, to_ids
 from clipsearch.storage.model_rows import model_info
 from clipsearch.storage.records import EmbeddingBlock, embedding_checksum, embedding_seed
-from clipsearch.types import Floats, Ids
+from clipsearch.types import Floats, Ids, ModelInfo
 
 # Rows read at a time: about 4 MB of vectors.
 BLOCK_ROWS = 4096
@@ -99,20 +100,10 @@ def stored_blocks(
     row whose checksum does not fit.
     """
     info = model_info(connection, model_id)
-    seed = embedding_seed(info.fingerprint)
     for rows in _pages(connection, model_id, after_id, content_ids):
-        for row_id, content_id, checksum, content_hash, vector in rows:
-            fits = embedding_checksum(seed, content_hash, vector) == checksum
-            if not fits or len(vector) != 2 * info.embed_dim:
-                raise _bad_row(connection, row_id, content_id)
-        block = StoredBlock(
-            to_ids([row[:1] for row in rows]),
-            to_ids([row[1:2] for row in rows]),
-            unpack([row[4] for row in rows], info.embed_dim),
-        )
-        for position in faulty_rows(block.halves):
-            raise _bad_row(connection, block.row_ids[position], block.content_ids[position])
-        yield block
+        for row in _faulty(rows, info):
+            raise _bad_row(connection, *row[:2])
+        yield _block(rows, info.embed_dim)
 
 
 def embedded_contents(connection: Connection, model_id: int, up_to_id: int) -> Ids:
@@ -139,15 +130,8 @@ def has_more_than(connection: Connection, model_id: int, number: int) -> bool:
 def damaged_embeddings(connection: Connection, model_id: int) -> Ids:
     """Contents whose embedding by this model does not fit its checksum, sorted."""
     info = model_info(connection, model_id)
-    seed = embedding_seed(info.fingerprint)
-    bad = [
-        content_id
-        for rows in _pages(connection, model_id, 0, None)
-        for _, content_id, checksum, content_hash, vector in rows
-        if embedding_checksum(seed, content_hash, vector) != checksum
-        or len(vector) != 2 * info.embed_dim
-    ]
-    return np.array(sorted(bad), dtype=np.int64)
+    pages = _pages(connection, model_id, 0, None)
+    return np.sort(to_ids([row[1:2] for rows in pages for row in _faulty(rows, info)]))
 
 
 def erase_embeddings(connection: Connection, model_id: int, content_ids: Iterable[int]) -> int:
@@ -188,7 +172,30 @@ def _pages_by_row(connection: Connection, model_id: int, after_id: int) -> Itera
             return
 
 
-def _bad_row(connection: Connection, row_id: int, content_id: int) -> Exception:
-    return damaged(
-        connection.path, f"embedding {row_id} of content {content_id} does not fit its checksum"
+def _faulty(rows: list[Row], info: ModelInfo) -> list[Row]:
+    """Those rows of a page that do not fit their checksum, or are no unit vectors."""
+    seed = embedding_seed(info.fingerprint)
+    size = 2 * info.embed_dim
+    faulty = [
+        row
+        for row in rows
+        if len(row[4]) != size or embedding_checksum(seed, row[3], row[4]) != row[2]
+    ]
+    if not faulty:
+        faulty = [rows[i] for i in faulty_rows(_block(rows, info.embed_dim).halves)]
+    return faulty
+
+
+def _block(rows: list[Row], dim: int) -> StoredBlock:
+    return StoredBlock(
+        to_ids([row[:1] for row in rows]),
+        to_ids([row[1:2] for row in rows]),
+        unpack([row[4] for row in rows], dim),
+    )
+
+
+def _bad_row(connection: Connection, row_id: int, content_id: int) -> DamageError:
+    return DamageError(
+        f"Embedding {row_id} (content {content_id}) in {connection.path} is damaged",
+        "Run `clipsearch library rebuild`, then `clipsearch index` to encode that photo again.",
     )

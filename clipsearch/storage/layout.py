@@ -70,9 +70,13 @@ def sync_dir(path: Path) -> None:
 
 
 def sweep_temporary(directory: Path) -> None:
-    """Remove what killed writers left. Only for the holder of the lock: nobody else makes any."""
-    for path in directory.glob(f"*{TEMPORARY_SUFFIX}*"):
-        path.unlink(missing_ok=True)
+    """Remove what killed writers left. Only for the holder of the lock: nobody else makes any.
+
+    Only names that clipsearch gives: a library may have been put among other files.
+    """
+    for pattern in (f"*.faiss{TEMPORARY_SUFFIX}", f"{CATALOGUE_NAME}*{TEMPORARY_SUFFIX}*"):
+        for path in directory.glob(pattern):
+            path.unlink(missing_ok=True)
 
 
 def _chosen(given: str | None, variable: str, name: str) -> Path:

@@ -36,7 +36,14 @@ def writer_lock(directory: Path) -> Iterator[None]:
             "Check its permissions, or use another one with --library.",
         ) from error
     try:
-        if not _try_lock(descriptor):
+        try:
+            taken = _try_lock(descriptor)
+        except OSError as error:
+            raise StorageError(
+                f"{path} cannot be locked ({error.strerror})",
+                "Put the library on a disk of this machine, with --library.",
+            ) from error
+        if not taken:
             raise LockedError(
                 f"Another process is writing to the library {directory}: {_holder(path)}",
                 "Wait until it has finished, or stop it.",

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from clipsearch.errors import DamageError
 from clipsearch.storage import liveness
 from clipsearch.storage.connection import Connection, damaged
 from clipsearch.storage.filters import conditions
@@ -18,6 +19,7 @@ from clipsearch.storage.records import (
     facts_from_columns,
     join_path,
     photo_checksum,
+    photo_checksum_start,
     stat_from_columns,
 )
 from clipsearch.types import Ids, PhotoFilter
@@ -32,21 +34,36 @@ _PHOTO = """SELECT p.id, r.path, f.path, p.name, p.checksum, p.missing_since IS 
 def photos_in_folder(
     connection: Connection, root_id: int, folder: bytes, model_id: int
 ) -> dict[bytes, KnownPhoto]:
-    """All rows of one folder by file name: one query on an index."""
+    """All rows of one folder by file name: one query on an index.
+
+    A row that does not fit its content counts as not embedded, so that a scan reads the file again
+    and so repairs the row.
+    """
+    root = connection.value("SELECT path FROM roots WHERE id = ?", (root_id,))
     rows = connection.rows(
-        """SELECT name, id, size, mtime_ns, ctime_ns, inode, device, content_id,
-            EXISTS (SELECT 1 FROM embeddings e
-                    WHERE e.content_id = photos.content_id AND e.model_id = ?),
-            problem_kind, missing_since IS NOT NULL
-        FROM photos WHERE folder_id = (SELECT id FROM folders WHERE root_id = ? AND path = ?)""",
+        """SELECT p.name, p.id, p.size, p.mtime_ns, p.ctime_ns, p.inode, p.device, p.content_id,
+            e.id IS NOT NULL, p.problem_kind, p.missing_since IS NOT NULL, p.checksum, c.hash
+        FROM photos p LEFT JOIN contents c ON c.id = p.content_id
+            LEFT JOIN embeddings e ON e.content_id = p.content_id AND e.model_id = ?
+        WHERE p.folder_id = (SELECT id FROM folders WHERE root_id = ? AND path = ?)""",
         (model_id, root_id, folder),
     )
+    # The checksum of a path continues from that of the folder, so each costs only its name.
+    start = photo_checksum_start(root, folder) if rows else 0
     return {
         name: KnownPhoto(
-            photo_id, stat_from_columns(*stat), content_id, bool(embedded), kind, bool(missing)
+            photo_id,
+            stat_from_columns(size, mtime, ctime, inode, device),
+            content_id,
+            bool(embedded) and photo_checksum(name, content_hash, start) == checksum,
+            kind,
+            bool(missing),
         )
-        for name, photo_id, *stat, content_id, embedded, kind, missing in rows
-    }
+        for (
+            name, photo_id, size, mtime, ctime, inode, device, content_id,
+            embedded, kind, missing, checksum, content_hash,
+        ) in rows
+    }  # fmt: skip
 
 
 def photo_at(connection: Connection, path: bytes) -> PhotoRow | None:
@@ -151,7 +168,10 @@ def _photo(
     path = join_path(root, folder, name)
     shown = repr(os.fsdecode(path))
     if photo_checksum(path, content_hash) != checksum:
-        raise damaged(connection.path, f"the row of {shown} does not fit its content")
+        raise DamageError(
+            f"The row of {shown} in {connection.path} is damaged",
+            "Run `clipsearch index` to read that photo again.",
+        )
     try:
         facts = facts_from_columns(*columns_of_facts)
     except ValueError as error:

@@ -186,9 +186,17 @@ def join_path(root: bytes, folder: bytes, name: bytes) -> bytes:
     return os.path.join(root, folder, name)
 
 
-def photo_checksum(path: bytes, content_hash: bytes | None) -> int:
-    """CRC-32 that ties a photo's absolute path to its content."""
-    return zlib.crc32(content_hash or b"", zlib.crc32(path))
+def photo_checksum(path: bytes, content_hash: bytes | None, start: int = 0) -> int:
+    """CRC-32 that ties a photo's absolute path to its content.
+
+    With the `photo_checksum_start` of its folder, `path` is the name alone.
+    """
+    return zlib.crc32(content_hash or b"", zlib.crc32(path, start))
+
+
+def photo_checksum_start(root: bytes, folder: bytes) -> int:
+    """Where the checksums of the photos in one folder start."""
+    return zlib.crc32(join_path(root, folder, b""))
 
 
 def embedding_seed(fingerprint: str) -> int:

@@ -11,6 +11,7 @@ import hashlib
 import json
 import mmap
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -268,9 +269,21 @@ def _read_header(mapped: mmap.mmap) -> tuple[SnapshotHeader, int]:
         header = SnapshotHeader(**json.loads(text))
     except (ValueError, TypeError) as error:
         raise UnusableSnapshot("its header is of another version") from error
-    if header.format != FORMAT or header.index_type != INDEX_TYPE:
+    if header.format != FORMAT or header.index_type != INDEX_TYPE or not _is_sane(header):
         raise UnusableSnapshot("its header is of another version")
     return header, start
+
+
+def _is_sane(header: SnapshotHeader) -> bool:
+    """Whether the fields that are computed with have the types and ranges that we write."""
+    counts = (header.generation, header.rows, header.dim, header.last_embedding_id)
+    return (
+        all(type(count) is int and 0 <= count < 1 << 62 for count in counts)
+        and type(header.norm_error) is float
+        and 0.0 <= header.norm_error < 0.1
+        and type(header.stamp) is str
+        and re.fullmatch("([0-9a-f]{2})*", header.stamp) is not None
+    )
 
 
 def _inner_index(outer: Any, header: SnapshotHeader) -> Any:
