@@ -248,9 +248,13 @@ class Catalogue:
         with self._change():
             return photo_changes.delete_photos(self._db, photo_ids)
 
-    def delete_moved(self, photo_ids: Sequence[int]) -> int:
-        """Delete those of these missing photos whose content lives on elsewhere; how many."""
-        return self.delete_photos(photo_changes.moved_photos(self._db, photo_ids))
+    def last_photo_id(self) -> int:
+        """The newest row id of a photo, 0 when there are none."""
+        return self._db.value("SELECT max(id) FROM photos") or 0
+
+    def moved_photos(self, photo_ids: Sequence[int], last_photo_id: int) -> list[int]:
+        """Those of these photos whose content arrived elsewhere after row `last_photo_id`."""
+        return photo_changes.moved_photos(self._db, photo_ids, last_photo_id)
 
     # Embeddings
 

@@ -102,17 +102,28 @@ def delete_photos(connection: Connection, photo_ids: Sequence[int]) -> int:
     return deleted
 
 
-def moved_photos(connection: Connection, photo_ids: Sequence[int]) -> list[int]:
-    """Those of the given missing photos whose content a live photo elsewhere has."""
-    return [
-        row[0]
-        for row in connection.rows(
-            """SELECT p.id FROM photos p JOIN contents c ON c.id = p.content_id
-            WHERE p.missing_since IS NOT NULL AND c.live_photos > 0
-                AND p.id IN (SELECT value FROM json_each(?))""",
-            (id_list(photo_ids),),
+def moved_photos(connection: Connection, photo_ids: Sequence[int], last_photo_id: int) -> list[int]:
+    """Those of the given photos whose content arrived somewhere else after row `last_photo_id`.
+
+    One arrival takes the place of one photo: of two vanished copies and one new one, one moved.
+    """
+    arrivals: dict[int, int] = dict(
+        connection.rows(
+            """SELECT content_id, count(*) FROM photos
+            WHERE id > ? AND missing_since IS NULL AND content_id IS NOT NULL
+            GROUP BY content_id""",
+            (last_photo_id,),
         )
-    ]
+    )
+    moved = []
+    for photo_id, content_id in connection.rows(
+        "SELECT id, content_id FROM photos WHERE id IN (SELECT value FROM json_each(?))",
+        (id_list(photo_ids),),
+    ):
+        if arrivals.get(content_id, 0):
+            arrivals[content_id] -= 1
+            moved.append(photo_id)
+    return moved
 
 
 class _Places:

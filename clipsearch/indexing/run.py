@@ -1,0 +1,161 @@
+"""One index run, from folders to a library that answers."""
+
+import time
+from collections.abc import Callable, Sequence
+
+from clipsearch.indexing.absence import confirmed_absent, root_identity, root_state
+from clipsearch.indexing.encoding import Encoding
+from clipsearch.indexing.roots import scopes_of
+from clipsearch.indexing.scan import PendingFile, RootScan, scan
+from clipsearch.indexing.summary import IndexSummary, RootReport, Tally, summarise
+from clipsearch.library import Library
+from clipsearch.photos.ignore import IgnoreRules
+from clipsearch.photos.reading import PhotoReader
+from clipsearch.types import ImageEncoder, ModelInfo, Progress
+
+# Decoding a photo scaled costs a fraction of encoding it: two readers keep an encoder busy.
+READERS = 2
+
+
+def _silent(stage: str, done: int, total: int | None) -> None:
+    """Show nothing."""
+
+
+def index(
+    library: Library,
+    model: ModelInfo,
+    load_encoder: Callable[[int], ImageEncoder],
+    folders: Sequence[bytes] = (),
+    *,
+    rules: IgnoreRules | None = None,
+    readers: int = READERS,
+    retry: bool = False,
+    confirm_missing: bool = False,
+    progress: Progress = _silent,
+) -> IndexSummary:
+    """Bring the library up to date with `folders` (all its roots when empty).
+
+    Only new and changed files are read. `load_encoder(n)` is called once, when there are n > 0
+    files to read, so that a run with nothing to do loads no model. Another `model` than the
+    library's active one gets its own embeddings beside the old ones, over all roots, and becomes
+    active when no photo is left without one. `retry` reads files again that had a problem.
+    Ctrl-C (KeyboardInterrupt) keeps every committed batch and returns with `interrupted` set.
+
+    Raises UsageError for a path that is no folder, LockedError when another process is writing,
+    StorageError when the library cannot be written. Problems of single files are in the summary.
+    """
+    with library.writer():
+        run = _Run(library, model, rules or IgnoreRules(), progress)
+        return run.run(load_encoder, folders, readers, retry=retry, confirm_missing=confirm_missing)
+
+
+class _Run:
+    def __init__(
+        self, library: Library, model: ModelInfo, rules: IgnoreRules, progress: Progress
+    ) -> None:
+        self._library = library
+        self._catalogue = library.catalogue
+        self._model = model
+        self._rules = rules
+        self._progress = progress
+        self._tally = Tally()
+        self._pending: list[PendingFile] = []
+        self._scans: list[tuple[RootScan, tuple[int, int]]] = []
+        self._finished = 0
+
+    def run(
+        self,
+        load_encoder: Callable[[int], ImageEncoder],
+        folders: Sequence[bytes],
+        readers: int,
+        *,
+        retry: bool,
+        confirm_missing: bool,
+    ) -> IndexSummary:
+        started = time.monotonic()
+        active = self._library.model
+        last_photo_id = self._catalogue.last_photo_id()
+        model_id = self._catalogue.register_model(self._model)
+        switching = active is not None and active.fingerprint != self._model.fingerprint
+        interrupted = False
+        activated = False
+        try:
+            self._scan(model_id, folders, retry=retry, every_root=switching)
+            self._encode(load_encoder, model_id, readers)
+            self._settle(last_photo_id, confirm_missing=confirm_missing)
+        except KeyboardInterrupt:
+            interrupted = True
+        unencoded = self._catalogue.count_unembedded(model_id)
+        if active is None or (switching and not interrupted and unencoded == 0):
+            self._catalogue.activate_model(model_id)
+            activated = True
+        if not interrupted:
+            self._progress("snapshot", 0, None)
+            self._library.rebuild_snapshot()
+        return summarise(
+            self._tally,
+            self._model.name,
+            remaining=len(self._pending) - self._finished,
+            unencoded=unencoded if switching else 0,
+            model_activated=activated,
+            interrupted=interrupted,
+            seconds=time.monotonic() - started,
+        )
+
+    def _scan(
+        self, model_id: int, folders: Sequence[bytes], *, retry: bool, every_root: bool
+    ) -> None:
+        scopes, offline = scopes_of(self._catalogue, folders)
+        if every_root:
+            # A model answers for the whole library, so it has to see the whole library.
+            scopes, offline = scopes_of(self._catalogue, ())
+        self._tally.roots.extend(RootReport(root.path, "offline") for root in offline)
+        for scope in scopes:
+            identity = root_identity(scope.root.path)
+            if identity is None:
+                self._tally.roots.append(RootReport(scope.root.path, "offline"))
+                continue
+            found = scan(
+                self._catalogue, scope, model_id, self._rules, self._tally, self._progress,
+                retry=retry,
+            )  # fmt: skip
+            self._pending.extend(found.pending)
+            self._scans.append((found, identity))
+
+    def _encode(
+        self, load_encoder: Callable[[int], ImageEncoder], model_id: int, readers: int
+    ) -> None:
+        if not self._pending:
+            return
+        self._progress("model", 0, None)
+        encoder = load_encoder(len(self._pending))
+        roots = {scan.scope.root.root_id: scan.scope.root.path for scan, _ in self._scans}
+        already_done = self._tally.found - len(self._pending)
+        encoding = Encoding(
+            self._catalogue, model_id, encoder, self._tally, self._progress, already_done
+        )
+        with PhotoReader(self._model.preprocess, min(readers, len(self._pending))) as reader:
+            try:
+                encoding.run(reader, self._pending, roots)
+            finally:
+                self._finished = encoding.finished
+
+    def _settle(self, last_photo_id: int, *, confirm_missing: bool) -> None:
+        """Record absence where it was proved, once everything present has been recorded."""
+        now = time.time()
+        for found, identity in self._scans:
+            root = found.scope.root
+            absent = confirmed_absent(found.candidates)
+            moved = self._catalogue.moved_photos([c.photo_id for c in absent], last_photo_id)
+            lost = [c.photo_id for c in absent if c.photo_id not in set(moved)]
+            state = root_state(
+                found, len(moved), len(lost), identity, confirm_missing=confirm_missing
+            )
+            self._tally.roots.append(RootReport(root.path, state, len(lost)))
+            if state == "offline":
+                continue
+            self._tally.moved += self._catalogue.delete_photos(moved)
+            if state == "scanned":
+                self._tally.missing += self._catalogue.mark_missing(lost, now)
+                self._tally.ignored += self._catalogue.mark_missing(found.ignored, now)
+                self._catalogue.touch_root(root, now)

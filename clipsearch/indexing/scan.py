@@ -1,0 +1,177 @@
+"""Compare folders with the catalogue: what is unchanged, what has to be read, what was not found.
+
+A scan proves presence only. What it did not find becomes a candidate; `absence` decides.
+"""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from clipsearch.indexing.summary import Tally
+from clipsearch.photos.ignore import IgnoreRules
+from clipsearch.photos.walk import ListedFolder, walk
+from clipsearch.storage.catalogue import Catalogue
+from clipsearch.storage.records import KnownPhoto, Root
+from clipsearch.types import FileStat, Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What of a root is scanned: all of it (`start` is b"") or one folder inside it."""
+
+    root: Root
+    start: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PendingFile:
+    """A file to read: new, changed, to be tried again, or without an embedding of this model."""
+
+    root_id: int
+    folder: bytes
+    name: bytes
+    is_known: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A live row whose file was not found where it was."""
+
+    photo_id: int
+    content_id: int | None
+    path: bytes
+
+
+@dataclass(slots=True)
+class RootScan:
+    """What the scan of one scope found."""
+
+    scope: Scope
+    found: int = 0
+    confirmed: int = 0
+    pending: list[PendingFile] = field(default_factory=list)
+    candidates: list[Candidate] = field(default_factory=list)
+    ignored: list[int] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Listing:
+    subfolders: frozenset[bytes]
+    ignored: frozenset[bytes]
+    complete: bool
+
+
+def scan(
+    catalogue: Catalogue,
+    scope: Scope,
+    model_id: int,
+    rules: IgnoreRules,
+    tally: Tally,
+    progress: Progress,
+    *,
+    retry: bool,
+) -> RootScan:
+    """Walk one scope. Writes nothing but the return of photos that had been missing."""
+    result = RootScan(scope)
+    listings: dict[bytes, _Listing] = {}
+    for folder in walk(scope.root.path, scope.start, rules):
+        listings[folder.path] = _Listing(folder.subfolders, folder.ignored, folder.complete)
+        tally.folder_problems.extend(folder.problems)
+        known = catalogue.photos_in_folder(scope.root.root_id, folder.path, model_id)
+        _compare_folder(catalogue, result, folder, known, tally, retry=retry)
+        progress("scan", tally.found, None)
+    for path in catalogue.folders(scope.root.root_id, scope.start) - listings.keys():
+        _unlisted_folder(catalogue, result, path, listings, model_id)
+    return result
+
+
+def _compare_folder(
+    catalogue: Catalogue,
+    result: RootScan,
+    folder: ListedFolder,
+    known: dict[bytes, KnownPhoto],
+    tally: Tally,
+    *,
+    retry: bool,
+) -> None:
+    restored: list[int] = []
+    for file in folder.files:
+        result.found += 1
+        tally.found += 1
+        row = known.pop(file.name, None)
+        if row is not None:
+            result.confirmed += 1
+        if row is None or not _is_settled(row, file.stat, retry=retry):
+            root_id = result.scope.root.root_id
+            result.pending.append(PendingFile(root_id, folder.path, file.name, row is not None))
+        elif row.problem_kind is not None:
+            tally.problems[row.problem_kind] += 1
+        elif row.missing:
+            tally.restored += 1
+        else:
+            tally.unchanged += 1
+        if row is not None and row.missing and _is_settled(row, file.stat, retry=retry):
+            restored.append(row.photo_id)
+    if restored:
+        catalogue.mark_present(restored)
+    for name, row in known.items():
+        if row.missing:
+            continue
+        if name in folder.ignored:
+            result.ignored.append(row.photo_id)
+        elif folder.complete:
+            result.candidates.append(_candidate(result.scope.root, folder.path, name, row))
+
+
+def _is_settled(row: KnownPhoto, stat: FileStat, *, retry: bool) -> bool:
+    """Whether nothing has to be read: the same file, with its embedding or its known problem.
+
+    The device number is left out: it changes when a disk is plugged in again.
+    """
+    if row.problem_kind is not None and retry:
+        return False
+    same = (
+        row.stat.size == stat.size
+        and row.stat.mtime_ns == stat.mtime_ns
+        and row.stat.ctime_ns == stat.ctime_ns
+        and row.stat.inode == stat.inode
+    )
+    return same and (row.embedded or row.problem_kind is not None)
+
+
+def _unlisted_folder(
+    catalogue: Catalogue,
+    result: RootScan,
+    path: bytes,
+    listings: dict[bytes, _Listing],
+    model_id: int,
+) -> None:
+    """A folder of the catalogue that the walk never entered: deleted, ignored, or unknown."""
+    listing, child = _nearest_listed(path, listings)
+    if listing is None or child in listing.subfolders:
+        return
+    root = result.scope.root
+    rows = catalogue.photos_in_folder(root.root_id, path, model_id)
+    live = {name: row for name, row in rows.items() if not row.missing}
+    if child in listing.ignored:
+        result.ignored.extend(row.photo_id for row in live.values())
+    elif listing.complete:
+        result.candidates.extend(_candidate(root, path, name, row) for name, row in live.items())
+
+
+def _nearest_listed(path: bytes, listings: dict[bytes, _Listing]) -> tuple[_Listing | None, bytes]:
+    """The closest listed ancestor of `path`, and the name in it that leads to `path`."""
+    for ancestor, child in _ancestors(path):
+        if ancestor in listings:
+            return listings[ancestor], child
+    return None, b""
+
+
+def _ancestors(path: bytes) -> Iterator[tuple[bytes, bytes]]:
+    while path:
+        path, _, child = path.rpartition(b"/")
+        yield path, child
+
+
+def _candidate(root: Root, folder: bytes, name: bytes, row: KnownPhoto) -> Candidate:
+    return Candidate(row.photo_id, row.content_id, os.path.join(root.path, folder, name))

@@ -1,0 +1,123 @@
+"""A scan proves presence, never absence: every way a disk can be away must cost nothing."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from clipsearch.photos import walk as walking
+from tests.indexing.album import Album
+
+EXPECTED = {f"{i % 3}/{i:02}.png": (i * 8, 255 - i * 8, 99) for i in range(30)}
+
+
+@pytest.fixture
+def album(tmp_path: Path) -> Album:
+    album = Album(tmp_path)
+    for name, colour in EXPECTED.items():
+        album.add(name, colour)
+    album.index()
+    album.encoder.encoded = 0
+    return album
+
+
+def back_again(album: Album) -> None:
+    assert album.index().encoded == 0
+    assert album.encoder.encoded == 0
+    album.check(EXPECTED)
+
+
+def test_root_path_absent(album: Album) -> None:
+    away = album.photos.rename(album.photos.parent / "away")
+    summary = album.index()
+    assert [root.state for root in summary.roots] == ["offline"]
+    assert not summary.complete
+    album.check(EXPECTED)
+    away.rename(album.photos)
+    back_again(album)
+
+
+def test_root_is_an_empty_folder(album: Album) -> None:
+    away = album.photos.rename(album.photos.parent / "away")
+    album.photos.mkdir()
+    assert [root.state for root in album.index().roots] == ["offline"]
+    album.check(EXPECTED)
+    album.photos.rmdir()
+    away.rename(album.photos)
+    back_again(album)
+
+
+def test_another_volume_in_its_place(album: Album) -> None:
+    away = album.photos.rename(album.photos.parent / "away")
+    album.add("other.png", (1, 2, 3))
+    assert [root.state for root in album.index().roots] == ["other-volume"]
+    assert EXPECTED.keys() <= album.stored().keys()
+    shutil.rmtree(album.photos)
+    away.rename(album.photos)
+    album.index()
+    album.check(EXPECTED)
+
+
+def test_most_photos_deleted_waits_for_the_users_word(album: Album) -> None:
+    for name in list(EXPECTED)[:20]:
+        (album.photos / name).unlink()
+    held = album.index()
+    assert [(root.state, root.absent) for root in held.roots] == [("held", 20)]
+    assert held.missing == 0
+    album.check(EXPECTED)
+    confirmed = album.index(confirm_missing=True)
+    assert confirmed.missing == 20
+    assert len(album.stored()) == 10
+
+
+def test_a_folder_that_cannot_be_listed_to_the_end(
+    album: Album, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (album.photos / "1" / "01.png").unlink()
+    real = os.scandir
+
+    class Failing:
+        def __init__(self, path: object) -> None:
+            self._entries = real(path)  # type: ignore[call-overload]
+            self._left = 2
+
+        def __enter__(self) -> "Failing":
+            return self
+
+        def __exit__(self, *error: object) -> None:
+            self._entries.close()
+
+        def close(self) -> None:
+            self._entries.close()
+
+        def __iter__(self) -> "Failing":
+            return self
+
+        def __next__(self) -> object:
+            if not self._left:
+                raise OSError(5, "Input/output error")
+            self._left -= 1
+            return next(self._entries)
+
+    monkeypatch.setattr(walking, "scandir", Failing)
+    summary = album.index()
+    assert summary.missing == 0
+    assert summary.folder_problems
+    album.check(EXPECTED)
+
+
+def test_a_vanished_folder_is_missing_only_when_its_parent_says_so(album: Album) -> None:
+    shutil.rmtree(album.photos / "2")
+    summary = album.index()
+    assert summary.missing == 10
+    assert {name.split("/")[0] for name in album.stored()} == {"0", "1"}
+
+
+def test_a_folder_that_is_ignored_now_is_hidden_and_comes_back(album: Album) -> None:
+    (album.photos / ".clipsearchignore").write_text("2\n")
+    summary = album.index()
+    assert (summary.ignored, summary.missing) == (10, 0)
+    assert {name.split("/")[0] for name in album.stored()} == {"0", "1"}
+    (album.photos / ".clipsearchignore").unlink()
+    back_again(album)

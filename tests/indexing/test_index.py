@@ -1,0 +1,237 @@
+"""Indexing with the fake model: what is read, what is encoded, and what is recorded."""
+
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from clipsearch.encoders.fake import FAKE
+from clipsearch.errors import UsageError
+from clipsearch.library import Library
+from clipsearch.types import Floats, Pixels
+from tests.indexing.album import Album, CountingEncoder, adds_up, vector_of
+
+RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
+
+
+@pytest.fixture
+def album(tmp_path: Path) -> Album:
+    return Album(tmp_path)
+
+
+def colours(n: int) -> dict[str, tuple[int, int, int]]:
+    return {f"{i // 50}/{i:03}.png": (i % 256, (i * 7) % 256, 255 - i % 256) for i in range(n)}
+
+
+def test_every_photo_gets_its_own_vector(album: Album) -> None:
+    expected = colours(120)
+    for name, colour in expected.items():
+        album.add(name, colour)
+    summary = album.index()
+    assert (summary.new, summary.encoded, summary.found) == (120, 120, 120)
+    assert summary.complete
+    assert adds_up(summary)
+    album.check(expected)
+
+
+def test_a_second_run_reads_nothing_and_loads_no_model(album: Album) -> None:
+    album.add("a.png", RED)
+    album.index()
+
+    def refuse(expected: int) -> CountingEncoder:
+        raise AssertionError("a model was loaded for nothing")
+
+    summary = album.index(load_encoder=refuse)
+    assert (summary.unchanged, summary.encoded) == (1, 0)
+    assert adds_up(summary)
+
+
+def test_changed_photo_is_encoded_again(album: Album) -> None:
+    album.add("a.png", RED)
+    album.add("b.png", BLUE)
+    album.index()
+    album.add("a.png", GREEN)
+    summary = album.index()
+    assert (summary.changed, summary.unchanged, summary.encoded) == (1, 1, 1)
+    album.check({"a.png": GREEN, "b.png": BLUE})
+
+
+def test_same_size_and_mtime_but_new_content_is_noticed(album: Album) -> None:
+    path = album.add("a.png", RED)
+    before = path.stat()
+    album.index()
+    data = path.read_bytes()
+    album.add("other.png", GREEN)
+    green = (album.photos / "other.png").read_bytes()
+    (album.photos / "other.png").unlink()
+    path.write_bytes(green + bytes(max(0, len(data) - len(green))))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert album.index().changed == 1
+    album.check({"a.png": GREEN})
+
+
+def test_moved_and_copied_photos_are_not_encoded_again(album: Album) -> None:
+    first = album.add("a.png", RED)
+    album.add("b.png", BLUE)
+    album.index()
+    (album.photos / "sub").mkdir()
+    first.rename(album.photos / "sub" / "moved.png")
+    shutil.copy(album.photos / "b.png", album.photos / "copy.png")
+    album.encoder.encoded = 0
+    summary = album.index()
+    assert (summary.moved, summary.new, summary.missing) == (1, 1, 0)
+    assert album.encoder.encoded == 0
+    assert adds_up(summary)
+    album.check({"sub/moved.png": RED, "b.png": BLUE, "copy.png": BLUE})
+
+
+def test_renamed_folder_is_a_move(album: Album) -> None:
+    for i in range(20):
+        album.add(f"old/{i}.png", (i * 10, 0, 255))
+    album.index()
+    (album.photos / "old").rename(album.photos / "new")
+    summary = album.index()
+    assert (summary.moved, summary.encoded, summary.missing) == (20, 0, 0)
+    album.check({f"new/{i}.png": (i * 10, 0, 255) for i in range(20)})
+
+
+def test_copies_within_one_run_are_encoded_once(album: Album) -> None:
+    for i in range(30):
+        album.add(f"{i}.png", RED)
+    assert album.index().encoded == 1
+    assert album.encoder.encoded == 1
+    album.check({f"{i}.png": RED for i in range(30)})
+
+
+def test_deleted_photo_is_missing_and_comes_back(album: Album) -> None:
+    for i in range(5):
+        album.add(f"{i}.png", (50 * i, 0, 0))
+    album.index()
+    data = (album.photos / "2.png").read_bytes()
+    (album.photos / "2.png").unlink()
+    summary = album.index()
+    assert (summary.missing, summary.unchanged) == (1, 4)
+    assert "2.png" not in album.stored()
+    (album.photos / "2.png").write_bytes(data)
+    assert album.index().encoded == 0
+    assert "2.png" in album.stored()
+
+
+def test_bad_files_cost_only_themselves(album: Album) -> None:
+    expected = colours(40)
+    for name, colour in expected.items():
+        album.add(name, colour)
+    for i in range(0, 40, 7):
+        (album.photos / "0" / f"bad{i}.jpg").write_bytes(b"\xff\xd8\xff\xe0 broken")
+    (album.photos / "notes.txt").write_text("no photo")
+    summary = album.index()
+    assert sum(summary.problems.values()) == 6
+    assert summary.other_files == 1
+    assert not summary.complete
+    assert adds_up(summary)
+    album.check(expected)
+    again = album.index()
+    assert again.fresh_problems == ()
+    assert adds_up(again)
+    assert sum(album.index(retry=True).problems.values()) == 6
+
+
+def test_a_row_the_model_cannot_encode_is_reported_and_shifts_nothing(album: Album) -> None:
+    class Poisoned(CountingEncoder):
+        def encode_image(self, pixels: Pixels) -> Floats:
+            rows = super().encode_image(pixels)
+            rows[(pixels.mean(axis=(1, 2)) == [0, 255, 0]).all(axis=1)] = np.nan
+            return rows
+
+    album.add("a.png", RED)
+    album.add("b.png", GREEN)
+    album.add("c.png", BLUE)
+    summary = album.index(load_encoder=lambda expected: Poisoned())
+    assert [p.path for p in summary.fresh_problems] == [os.fsencode(album.photos / "b.png")]
+    assert adds_up(summary)
+    album.check({"a.png": RED, "c.png": BLUE})
+
+
+def test_interrupted_run_keeps_what_is_done_and_goes_on(album: Album) -> None:
+    expected = colours(60)
+    for name, colour in expected.items():
+        album.add(name, colour)
+
+    class Interrupted(CountingEncoder):
+        def encode_image(self, pixels: Pixels) -> Floats:
+            if self.encoded:
+                raise KeyboardInterrupt
+            return super().encode_image(pixels)
+
+    first = album.index(load_encoder=lambda expected: Interrupted())
+    assert first.interrupted
+    assert 0 < first.new < 60
+    assert adds_up(first)
+    second = album.index()
+    assert first.encoded + second.encoded == 60
+    album.check(expected)
+
+
+def test_a_folder_inside_a_root_is_scanned_as_part_of_it(album: Album) -> None:
+    album.add("in/a.png", RED)
+    album.add("out/b.png", BLUE)
+    album.index()
+    album.add("in/c.png", GREEN)
+    album.add("out/d.png", GREEN)
+    assert album.index(album.photos / "in").new == 1
+    album.check({"in/a.png": RED, "in/c.png": GREEN, "out/b.png": BLUE})
+
+
+def test_a_folder_around_a_root_takes_it_over(album: Album) -> None:
+    album.add("in/a.png", RED)
+    album.add("b.png", BLUE)
+    album.index(album.photos / "in")
+    summary = album.index(album.photos)
+    assert (summary.new, summary.unchanged) == (1, 1)
+    album.check({"in/a.png": RED, "b.png": BLUE})
+    with Library.open(album.library) as library:
+        assert [root.path for root in library.catalogue.roots()] == [os.fsencode(album.photos)]
+
+
+def test_another_model_is_encoded_beside_and_switched_at_the_end(album: Album) -> None:
+    album.add("a.png", RED)
+    album.add("b.png", BLUE)
+    album.index()
+    other = replace(FAKE, name="other", fingerprint="f" * 64)
+
+    class Interrupted(CountingEncoder):
+        def encode_image(self, pixels: Pixels) -> Floats:
+            raise KeyboardInterrupt
+
+    stopped = album.index(model=other, load_encoder=lambda expected: Interrupted())
+    assert not stopped.model_activated
+    album.check({"a.png": RED, "b.png": BLUE})
+    done = album.index(model=other)
+    assert done.model_activated
+    assert done.encoded == 2
+    with Library.open(album.library) as library:
+        assert library.model == other
+
+
+def test_a_path_that_is_no_folder_is_a_usage_error(album: Album) -> None:
+    photo = album.add("a.png", RED)
+    with pytest.raises(UsageError, match="is a file"):
+        album.index(photo)
+    with pytest.raises(UsageError, match="no folder"):
+        album.index(album.photos / "nowhere")
+
+
+def test_the_photo_folder_is_untouched(album: Album) -> None:
+    for i in range(3):
+        album.add(f"{i}.png", (i, i, i))
+    before = {p.name: (p.read_bytes(), p.stat().st_mtime_ns) for p in album.photos.iterdir()}
+    album.index()
+    after = {p.name: (p.read_bytes(), p.stat().st_mtime_ns) for p in album.photos.iterdir()}
+    assert after == before
+
+
+def test_vectors_by_hand() -> None:
+    np.testing.assert_allclose(vector_of(RED), [1, 0, 0, 0])
