@@ -1,0 +1,53 @@
+"""What this machine is, as far as it decides which encoder is fastest."""
+
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from clipsearch.encoders.sessions import available_cores
+
+# The instructions that make matrix products of small numbers fast.
+_TELLING_FLAGS = ("amx_bf16", "amx_tile", "avx2", "avx512_bf16", "avx512f", "bf16", "i8mm")
+
+
+def machine_key() -> str:
+    """Processor, its telling features, usable cores and library versions: when it changes, measure
+    again.
+    """
+    facts = _processor_facts()
+    features = _features(facts)
+    name = facts.get("model name") or platform.processor() or platform.machine()
+    generation = "/".join(facts.get(key, "?") for key in ("cpu family", "model"))
+    telling = ",".join(flag for flag in _TELLING_FLAGS if flag in features)
+    libraries = " ".join(f"{each} {_version(each)}" for each in ("torch", "onnxruntime"))
+    return f"{name} {generation} [{telling}] x{available_cores()}; {libraries}"
+
+
+def has_bfloat16() -> bool:
+    """Whether the processor multiplies bfloat16 itself; emulated, it is far slower than float32.
+
+    Known on Linux only; elsewhere the answer is no, and float32 is used.
+    """
+    features = _features(_processor_facts())
+    return not features.isdisjoint({"amx_bf16", "avx512_bf16", "bf16"})
+
+
+def _processor_facts() -> dict[str, str]:
+    """The first processor's lines of /proc/cpuinfo; nothing where there is no such file."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return {}
+    pairs = (line.partition(":") for line in text.partition("\n\n")[0].splitlines())
+    return {key.strip(): value.strip() for key, _, value in pairs}
+
+
+def _features(facts: dict[str, str]) -> set[str]:
+    return set(facts.get("flags", facts.get("Features", "")).split())
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "absent"
