@@ -34,7 +34,8 @@ def options_first(
 
     `flags` and `with_value` are the options' names with their dashes.
 
-    Raises UsageError for `-json` where `--json` is an option: it could mean either.
+    Raises UsageError for `-json` where `--json` is an option, because it could mean either, and for
+    an option whose value is missing.
     """
     options: list[str] = []
     words: list[str] = []
@@ -43,8 +44,10 @@ def options_first(
         if argument == "--":
             words.extend(rest)
         elif argument in with_value:
-            options.append(argument)
-            options.extend([value for value in [next(rest, None)] if value is not None])
+            value = next(rest, None)
+            if value is None:
+                raise UsageError(f"{argument} needs a value", "It stands at the end of the line")
+            options.extend([argument, value])
         elif argument in flags or (argument.startswith("--") and argument != "--"):
             options.append(argument)
         elif _SHORT_WITH_NUMBER.fullmatch(argument) and argument[:2] in with_value:

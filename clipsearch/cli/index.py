@@ -1,6 +1,7 @@
 """`clipsearch index`: bring the library up to date with folders of photos."""
 
 import dataclasses
+import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,9 +11,10 @@ from clipsearch.cli.arguments import as_paths, examples
 from clipsearch.cli.escape import path_fields, visible, visible_path
 from clipsearch.cli.failures import INTERRUPTED
 from clipsearch.cli.opening import model_to_index_with
-from clipsearch.cli.options import JsonOption, LibraryOption, QuietOption
+from clipsearch.cli.options import JsonProgressOption, LibraryOption, QuietOption
 from clipsearch.cli.output import note, say, say_json
 from clipsearch.cli.progress import duration, showing_progress
+from clipsearch.errors import UsageError
 
 if TYPE_CHECKING:
     from clipsearch.indexing import IndexSummary
@@ -86,7 +88,7 @@ def index(
         int, typer.Option(metavar="N", min=1, max=64, help="Processes that read and decode photos.")
     ] = 2,
     library: LibraryOption = None,
-    json: JsonOption = False,
+    json: JsonProgressOption = False,
     quiet: QuietOption = False,
 ) -> int:
     """Read folders of photos into the library: only new and changed ones are read.
@@ -98,9 +100,11 @@ def index(
     from clipsearch.indexing import index as index_photos
     from clipsearch.library import Library
     from clipsearch.photos.ignore import IgnoreRules
-    from clipsearch.storage.layout import library_dir, models_dir
+    from clipsearch.storage.layout import CATALOGUE_NAME, library_dir, models_dir
 
     directory = library_dir(library)
+    folders = as_paths(paths or [])
+    _refuse_missing(folders, new_library=not (directory / CATALOGUE_NAME).exists())
     rules = IgnoreRules(exclude=tuple(exclude or ()), hidden=hidden)
     with showing_progress(json=json, quiet=quiet) as progress:
         info = model_to_index_with(directory, model, progress)
@@ -109,7 +113,7 @@ def index(
                 opened,
                 info,
                 lambda expected: load_bulk_encoder(info, models_dir(), expected),
-                as_paths(paths or []),
+                folders,
                 rules=rules,
                 readers=workers,
                 retry=retry,
@@ -121,6 +125,15 @@ def index(
     else:
         _say_words(summary)
     return _exit_code(summary)
+
+
+def _refuse_missing(folders: list[bytes], *, new_library: bool) -> None:
+    """Refuse a slip before a model is fetched for it. A folder that is known may be offline."""
+    if new_library and not folders:
+        raise UsageError("no folder is given", "Say which: clipsearch index ~/Pictures")
+    for folder in folders:
+        if new_library and not os.path.lexists(folder):
+            raise UsageError(f"there is no folder {os.fsdecode(folder)}", "Check the path")
 
 
 def _exit_code(summary: "IndexSummary") -> int:

@@ -7,7 +7,7 @@ import typer
 from clipsearch.cli.arguments import examples
 from clipsearch.cli.escape import visible
 from clipsearch.cli.opening import announce
-from clipsearch.cli.options import JsonOption, QuietOption
+from clipsearch.cli.options import JsonOption, JsonProgressOption, QuietOption
 from clipsearch.cli.output import Column, note, say, say_json, say_table
 from clipsearch.cli.progress import showing_progress, size
 from clipsearch.errors import UsageError
@@ -67,7 +67,7 @@ def list_models(json: JsonOption = False) -> int:
 
 
 @models_app.command()
-def pull(name: NameArgument, json: JsonOption = False, quiet: QuietOption = False) -> int:
+def pull(name: NameArgument, json: JsonProgressOption = False, quiet: QuietOption = False) -> int:
     """Fetch a model and make it ready, so that it works offline from then on."""
     from clipsearch.encoders import find_installed, install
     from clipsearch.storage.layout import models_dir

@@ -12,7 +12,8 @@ LibraryOption = Annotated[
         help="The library to use, instead of $CLIPSEARCH_LIBRARY or the one in your data folder.",
     ),
 ]
-JsonOption = Annotated[
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
+JsonProgressOption = Annotated[
     bool, typer.Option("--json", help="One JSON object a line; progress as JSON on stderr.")
 ]
 QuietOption = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]

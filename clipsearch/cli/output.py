@@ -6,6 +6,7 @@ JSON lines do that themselves.
 """
 
 import codecs
+import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,9 +25,24 @@ class Column:
 
 def prepare_streams() -> None:
     """Let both streams write any character, escaped where their encoding has none for it."""
+    _open_closed_streams()
     codecs.register_error("visible", _escape_unencodable)
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="visible")  # type: ignore[union-attr]  # text files both
+
+
+def _open_closed_streams() -> None:
+    """Open what was closed before the program began: a file must never get one of these numbers."""
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            # The lowest free number is given, and those below are taken by now.
+            os.open(os.devnull, os.O_RDWR)
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 (it stays open)
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
 
 
 def _escape_unencodable(error: UnicodeError) -> tuple[str | bytes, int]:

@@ -9,7 +9,7 @@ from clipsearch.cli.arguments import examples
 from clipsearch.cli.delivering import deliver, delivery_of, open_photos
 from clipsearch.cli.escape import path_fields, visible
 from clipsearch.cli.opening import open_library, towers_of
-from clipsearch.cli.options import CopyToOption, LibraryOption, LinkToOption
+from clipsearch.cli.options import CopyToOption, JsonOption, LibraryOption, LinkToOption
 from clipsearch.cli.output import Column, note, say_json, say_table, write_bytes
 from clipsearch.errors import UsageError
 
@@ -52,7 +52,7 @@ def search(
             help="Leave out photos with a lower score (cosine).",
         ),
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    json: JsonOption = False,
     print0: Annotated[
         bool, typer.Option("-0", "--print0", help="Only the paths, each ended by a NUL byte.")
     ] = False,

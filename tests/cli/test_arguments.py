@@ -36,7 +36,6 @@ TABLE = {
     "--copy-to -x dog": (["--copy-to", "-x"], ["dog"]),
     "-- --json -k 5": ([], ["--json", "-k", "5"]),
     "dog -- -json": ([], ["dog", "-json"]),
-    "dog --copy-to": (["--copy-to"], ["dog"]),
     "-K5 dog": ([], ["-K5", "dog"]),
     "-x5 dog": ([], ["-x5", "dog"]),
 }
@@ -47,6 +46,11 @@ def test_options_and_words(line: str) -> None:
     options, words = TABLE[line]
     ordered = options_first(line.split(), flags=FLAGS, with_value=WITH_VALUE)
     assert ordered == [*options, "--", *words]
+
+
+def test_the_mark_between_options_and_words_is_never_a_value() -> None:
+    with pytest.raises(UsageError, match="--copy-to needs a value"):
+        options_first(["dog", "--copy-to"], flags=FLAGS, with_value=WITH_VALUE)
 
 
 def test_a_phrase_with_a_leading_dash_is_a_word() -> None:
