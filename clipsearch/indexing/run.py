@@ -78,7 +78,10 @@ class _Run:
         model_id = self._catalogue.register_model(self._model)
         switching = active is not None and active.fingerprint != self._model.fingerprint
         interrupted = False
-        activated = False
+        activated = active is None
+        if activated:
+            # A new library answers from its first batch on, also when this run is stopped.
+            self._catalogue.activate_model(model_id)
         try:
             self._scan(model_id, folders, retry=retry, every_root=switching)
             self._encode(load_encoder, model_id, readers)
@@ -86,7 +89,7 @@ class _Run:
         except KeyboardInterrupt:
             interrupted = True
         unencoded = self._catalogue.count_unembedded(model_id)
-        if active is None or (switching and not interrupted and unencoded == 0):
+        if switching and not interrupted and unencoded == 0:
             self._catalogue.activate_model(model_id)
             activated = True
         if not interrupted:

@@ -1,0 +1,122 @@
+"""`clipsearch index` killed at named points and at any moment: nothing lost, nothing mixed up.
+
+The oracle is not the program: every expected vector is computed by hand from the photo's colour.
+"""
+
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from clipsearch.library import Library
+from tests.indexing.album import Album, Colour
+
+PHOTOS: dict[str, Colour] = {
+    f"{i % 4}/{i:03}.png": (i * 2, 255 - i, (i * 37) % 256) for i in range(120)
+}
+
+
+@pytest.fixture
+def album(tmp_path: Path) -> Album:
+    album = Album(tmp_path)
+    for name, colour in PHOTOS.items():
+        album.add(name, colour)
+    return album
+
+
+def start(album: Album, failpoint: str = "") -> subprocess.Popen[str]:
+    environment = os.environ | {"CLIPSEARCH_LIBRARY": str(album.library)}
+    environment.pop("CLIPSEARCH_FAILPOINT", None)
+    if failpoint:
+        environment["CLIPSEARCH_FAILPOINT"] = failpoint
+    command = [sys.executable, "-m", "clipsearch", "index", str(album.photos)]
+    return subprocess.Popen(
+        [*command, "--model", "fake", "--json"],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish(album: Album) -> dict[str, object]:
+    """Run to the end; the run's summary."""
+    process = start(album)
+    output, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    summary: dict[str, object] = json.loads(output.splitlines()[-1])
+    return summary
+
+
+def committed(album: Album) -> int:
+    """How many photos the library holds right after the kill, all of them checked."""
+    if not (album.library / "catalogue.sqlite").exists():
+        return 0
+    with Library.open(album.library) as library:
+        if library.model is None:
+            return 0
+    stored = album.stored()
+    album.check({name: PHOTOS[name] for name in stored})
+    return len(stored)
+
+
+@pytest.mark.parametrize(
+    "failpoint",
+    [
+        "before_commit:1",
+        "after_commit:1",
+        "before_commit:4",
+        "after_commit:4",
+        "before_commit:7",
+        "after_commit:7",
+        "before_temp_write",
+        "after_temp_write",
+        "before_rename",
+        "after_rename",
+    ],
+)
+def test_killed_at_a_named_point(album: Album, failpoint: str) -> None:
+    process = start(album, f"{failpoint}=exit")
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode < 0, f"the failpoint was never reached: {errors}"
+    kept = committed(album)
+    summary = finish(album)
+    assert summary["encoded"] == len(PHOTOS) - kept
+    assert summary["found"] == len(PHOTOS)
+    album.check(PHOTOS)
+
+
+def test_killed_at_any_moment(album: Album) -> None:
+    started = time.monotonic()
+    finish(album)
+    duration = time.monotonic() - started
+    moments = random.Random(7)
+    for _ in range(8):
+        for file in album.library.iterdir():
+            file.unlink()
+        process = start(album)
+        time.sleep(moments.uniform(0.3, 1.0) * duration)
+        process.kill()
+        process.communicate()
+        kept = committed(album)
+        assert finish(album)["encoded"] == len(PHOTOS) - kept
+        album.check(PHOTOS)
+
+
+def test_an_input_output_error_is_one_line_and_loses_nothing(album: Album) -> None:
+    process = start(album, "before_commit:5=raise")
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 6
+    assert "Traceback" not in errors
+    kept = committed(album)
+    assert finish(album)["encoded"] == len(PHOTOS) - kept
+    album.check(PHOTOS)
+
+
+def test_failpoints_are_inert_without_the_variable(album: Album) -> None:
+    assert finish(album)["encoded"] == len(PHOTOS)
