@@ -1,0 +1,87 @@
+from datetime import date, datetime
+
+import pytest
+
+from clipsearch.storage.catalogue import Catalogue, Root
+from clipsearch.storage.filters import is_inside
+from clipsearch.types import PhotoFilter
+from tests.storage.small_library import add, photo
+
+
+def names(catalogue: Catalogue, wanted: PhotoFilter) -> set[str]:
+    contents = catalogue.live_contents(wanted)
+    rows = catalogue.photos_of(contents, wanted)
+    assert (list(rows) and sorted(rows) == contents.tolist()) or (not rows and not contents.size)
+    return {row.path.decode().removeprefix("/photos/") for found in rows.values() for row in found}
+
+
+@pytest.mark.parametrize(
+    ("folder", "wanted", "inside"),
+    [
+        (b"/photos/2023", "2023", True),
+        (b"/photos/2023/may", "2023", True),
+        (b"/photos/2023b", "2023", False),
+        (b"/photos/b2023", "2023", False),
+        (b"/photos/2023/may", "2023/may", True),
+        (b"/photos/2023/10/may", "2023/may", False),
+        (b"/photos/2023/May", "2023/mAY/", True),
+        (b"/photos/x/2023", "/2023", False),
+        (b"/photos/x/2023", "/photos", True),
+        (b"/photos/x/2023", "/photos/x//2023/./", True),
+        (b"/photos-old", "/photos", False),
+        (b"/photos/100%", "100%", True),
+        (b"/photos/1000", "100%", False),
+        (b"/photos/a_b", "a_b", True),
+        (b"/photos/axb", "a_b", False),
+        (b"/photos/\xff", "\udcff", True),
+        ("/photos/Été".encode(), "e\u0301te\u0301", True),
+        (b"/photos", ".", True),
+        (b"/photos", "/", True),
+    ],
+)
+def test_folders_are_compared_by_whole_names(folder: bytes, wanted: str, inside: bool) -> None:
+    assert is_inside(folder, wanted) is inside
+
+
+@pytest.fixture
+def filled(catalogue: Catalogue, root: Root) -> Catalogue:
+    add(
+        catalogue,
+        [
+            photo(root, "2022/a", "a", taken_at=datetime(2022, 12, 31, 23, 59, 59)),
+            photo(root, "2023/b", "b", taken_at=datetime(2023, 1, 1), camera="FUJIFILM X100V"),
+            photo(root, "2023/may/c", "c", taken_at=datetime(2023, 5, 1, 12), camera="100% _cam"),
+            photo(root, "Screenshots/2023/d", "d"),
+            photo(root, "e", "e"),
+        ],
+    )
+    return catalogue
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        (PhotoFilter(), {"2022/a", "2023/b", "2023/may/c", "Screenshots/2023/d", "e"}),
+        (PhotoFilter(folders=("2023",)), {"2023/b", "2023/may/c", "Screenshots/2023/d"}),
+        (PhotoFilter(folders=("/photos/2023",)), {"2023/b", "2023/may/c"}),
+        (PhotoFilter(folders=("may", "2022")), {"2022/a", "2023/may/c"}),
+        (PhotoFilter(("2023",), not_folders=("screenshots",)), {"2023/b", "2023/may/c"}),
+        (PhotoFilter(not_folders=("2022", "2023")), {"e"}),
+        (PhotoFilter(folders=("nowhere",)), set()),
+        (PhotoFilter(after=date(2023, 1, 1)), {"2023/b", "2023/may/c"}),
+        (PhotoFilter(before=date(2023, 1, 1)), {"2022/a"}),
+        (PhotoFilter(after=date(2023, 5, 1), before=date(2023, 5, 2)), {"2023/may/c"}),
+        (PhotoFilter(camera="x100v"), {"2023/b"}),
+        (PhotoFilter(camera="% _"), {"2023/may/c"}),
+        (PhotoFilter(camera="%"), {"2023/may/c"}),
+    ],
+)
+def test_a_filter_keeps_exactly_the_photos_it_names(
+    filled: Catalogue, wanted: PhotoFilter, expected: set[str]
+) -> None:
+    assert names(filled, wanted) == expected
+
+
+def test_a_copy_outside_the_wanted_folder_is_not_listed(filled: Catalogue, root: Root) -> None:
+    add(filled, [photo(root, "copies/b", "b", facts=None)])
+    assert names(filled, PhotoFilter(folders=("copies",))) == {"copies/b"}

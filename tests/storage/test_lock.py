@@ -1,0 +1,59 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from clipsearch.errors import LockedError, StorageError
+from clipsearch.storage.lock import writer_lock
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from clipsearch.storage.lock import writer_lock
+with writer_lock(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_second_writer_is_refused_by_name_until_the_first_is_killed(tmp_path: Path) -> None:
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    )
+    with holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        started = time.monotonic()
+        with (
+            pytest.raises(LockedError, match=f"process {holder.pid} on {os.uname().nodename}"),
+            writer_lock(tmp_path),
+        ):
+            pytest.fail("two writers")
+        assert time.monotonic() - started < 2
+        holder.send_signal(signal.SIGKILL)
+        holder.wait()
+        with writer_lock(tmp_path):
+            assert f'"pid": {os.getpid()}' in (tmp_path / "lock").read_text()
+
+
+def test_the_lock_is_free_again_after_an_error(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError), writer_lock(tmp_path):
+        raise RuntimeError
+    with writer_lock(tmp_path):
+        pass
+
+
+def test_a_holder_whose_name_cannot_be_read_still_locks(tmp_path: Path) -> None:
+    with writer_lock(tmp_path):
+        (tmp_path / "lock").write_text("garbage")
+        with pytest.raises(LockedError, match="not known"), writer_lock(tmp_path):
+            pytest.fail("two writers")
+
+
+def test_no_lock_where_nothing_can_be_written(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="cannot be written"), writer_lock(tmp_path / "absent"):
+        pass
