@@ -1,0 +1,108 @@
+"""Checkpoints: safetensors written whole or not at all, the last two kept, resumable."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from clipsearch.errors import DamageError
+from clipsearch.training.averaging import MovingAverage
+
+_KEPT = 2
+_PATTERN = "step-*.safetensors"
+
+
+def save_checkpoint(
+    folder: str | os.PathLike[str],
+    position: dict[str, int | float],
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    average: MovingAverage,
+) -> Path:
+    """Write model, average, optimiser state and `position` (which must hold "step") to a file.
+
+    The file appears under its name only when complete and on disk; older ones beyond the last two
+    are then removed. Raises ValueError, and writes nothing, when a weight is not finite.
+    """
+    tensors = _tensors(model, optimizer, average)
+    broken = [name for name, t in tensors.items() if not bool(torch.isfinite(t.float()).all())]
+    if broken:
+        raise ValueError(f"not saved: {broken[0]} is not finite")
+    target = Path(folder) / f"step-{int(position['step']):08d}.safetensors"
+    note = {"position": json.dumps(position), "average_steps": str(average.steps)}
+    write_atomically(target, tensors, note)
+    for old in sorted(target.parent.glob(_PATTERN))[:-_KEPT]:
+        old.unlink()
+    return target
+
+
+def write_atomically(target: Path, tensors: dict[str, Tensor], note: dict[str, str]) -> None:
+    """Temporary file, fsync, rename, fsync of the folder: a reader sees all of it or nothing."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = target.with_name(target.name + ".unfinished")
+    save_file({name: t.contiguous() for name, t in tensors.items()}, unfinished, metadata=note)
+    for path in (unfinished, None):
+        if path is None:
+            unfinished.replace(target)
+        descriptor = os.open(path or target.parent, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def latest_checkpoint(folder: str | os.PathLike[str]) -> Path | None:
+    """The newest complete checkpoint, or None."""
+    found = sorted(Path(folder).glob(_PATTERN))
+    return found[-1] if found else None
+
+
+def load_checkpoint(
+    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, average: MovingAverage
+) -> dict[str, int | float]:
+    """Restore everything that save_checkpoint wrote, in place; returns the position.
+
+    Raises DamageError when the file cannot be read or belongs to another model.
+    """
+    try:
+        with safe_open(path, framework="pt") as stored:
+            note = stored.metadata()
+            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+        model.load_state_dict(_under(tensors, "model."))
+        average.shadow.load_state_dict(_under(tensors, "average."))
+        _restore_optimizer(optimizer, _under(tensors, "optimizer."))
+        average.steps = int(note["average_steps"])
+        position: dict[str, int | float] = json.loads(note["position"])
+    except Exception as error:
+        raise DamageError(
+            f"{path} cannot be used as a checkpoint ({error})", "Delete it to use the one before"
+        ) from error
+    return position
+
+
+def _tensors(
+    model: nn.Module, optimizer: torch.optim.Optimizer, average: MovingAverage
+) -> dict[str, Tensor]:
+    tensors = {f"model.{name}": t for name, t in model.state_dict().items()}
+    tensors |= {f"average.{name}": t for name, t in average.shadow.state_dict().items()}
+    for index, state in optimizer.state_dict()["state"].items():
+        for name, value in state.items():
+            tensors[f"optimizer.{index}.{name}"] = torch.as_tensor(value)
+    return {name: t.detach().clone() for name, t in tensors.items()}
+
+
+def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
+
+
+def _restore_optimizer(optimizer: torch.optim.Optimizer, flat: dict[str, Tensor]) -> None:
+    state: dict[int, dict[str, Any]] = {}
+    for key, value in flat.items():
+        index, name = key.split(".", 1)
+        state.setdefault(int(index), {})[name] = value
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})

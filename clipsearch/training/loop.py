@@ -1,0 +1,288 @@
+"""The training loop: photos and captions in, weights out; any open_clip model."""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.functional import normalize as to_unit_length
+
+from clipsearch.training.augment import augment, normalise
+from clipsearch.training.averaging import MovingAverage
+from clipsearch.training.batches import PhotoPool, TextBatch, TextSampler
+from clipsearch.training.losses import pairwise_sigmoid, symmetric_multi_positive_softmax
+from clipsearch.training.schedule import SizeStage, size_at, warmup_cosine
+
+MAX_LOGIT_SCALE = math.log(100)  # as in the CLIP paper: a larger one makes training unstable
+
+
+class TrainingDivergedError(RuntimeError):
+    """The loss is no longer a number; the last checkpoint is from before."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast to learn.
+
+    `minutes`: the whole length by the clock, so that the learning rate reaches 0 on time on a busy
+    machine; or `steps`, when that is given, for a repeatable run. `peak` learning rate; `warmup` as
+    a share; `grad_clip` the largest gradient norm; `average_decay` for the exported weights.
+    """
+
+    minutes: float
+    steps: int | None
+    batch_size: int
+    peak: float
+    warmup: float
+    weight_decay: float
+    grad_clip: float
+    average_decay: float
+    sizes: tuple[SizeStage, ...]
+    seed: int
+
+
+@dataclass(frozen=True)
+class Report:
+    """Where a run stands: means since the last report; `rate` in photos a second, all workers."""
+
+    step: int
+    progress: float
+    loss: float
+    kinds_loss: float
+    accuracy: float
+    learning_rate: float
+    size: int
+    rate: float
+    seconds_left: float
+    photos_seen: int
+
+
+class KindsHead(nn.Module):
+    """Scale and bias of the sigmoid term; used in training only, not exported.
+
+    Starts as in SigLIP, with a bias that expects few matches.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(math.log(10.0)))
+        self.bias = nn.Parameter(torch.tensor(-5.0))
+
+    def forward(self, cosines: Tensor) -> Tensor:
+        """Logits of the same shape as the cosines."""
+        return cosines * self.scale.exp() + self.bias
+
+
+class Learner(nn.Module):
+    """The model with its kinds head: everything that is trained."""
+
+    def __init__(self, clip: nn.Module) -> None:
+        """`clip`: an open_clip CLIP model."""
+        super().__init__()
+        self.clip = clip
+        self.kinds = KindsHead()
+
+    def losses(
+        self, images: Tensor, tokens: Tensor, texts: TextBatch
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """(softmax loss, kinds loss, share of photos whose best text is right).
+
+        `images` [n, 3, size, size] normalised; `tokens` [m, length], one row for each caption.
+        """
+        image = self.clip.encode_image(images, normalize=True).float()  # type: ignore[operator]
+        text = encode_short_text(self.clip, tokens).float()
+        cosines = image @ text.T  # [n, m]
+        split = texts.concept_count
+        logits = cosines[:, :split] * self.clip.get_parameter("logit_scale").exp()
+        positive, ignored = texts.positive, texts.ignored
+        contrastive = symmetric_multi_positive_softmax(
+            logits, positive[:, :split], ignored[:, :split], text_to_image_weight=0.5
+        )
+        kinds = pairwise_sigmoid(
+            self.kinds(cosines[:, split:]), positive[:, split:], ignored[:, split:]
+        )
+        best = logits.masked_fill(ignored[:, :split], -1e4).argmax(dim=1, keepdim=True)
+        return contrastive, kinds, positive[:, :split].gather(1, best).float().mean()
+
+
+def encode_short_text(clip: nn.Module, tokens: Tensor) -> Tensor:
+    """Unit embeddings [n, embed_dim] of `tokens` [n, length], length up to the context length.
+
+    Equal to open_clip's `encode_text(..., normalize=True)` on the same rows padded to the full
+    context length, which is the only length that one takes: attention is causal, and what follows
+    the end token is never looked at.
+    """
+    model: Any = clip
+    length = tokens.shape[1]
+    x = model.token_embedding(tokens) + model.positional_embedding[:length]  # [n, length, width]
+    # The fused attention's backward pass is five times slower than plain products on short texts.
+    with sdpa_kernel(SDPBackend.MATH):
+        x = model.transformer(x, attn_mask=model.attn_mask[:length, :length])
+    x = model.ln_final(x)
+    end = x[torch.arange(len(x)), tokens.argmax(dim=1)]  # [n, width]
+    return to_unit_length(end @ model.text_projection, dim=-1)
+
+
+def make_optimizer(learner: nn.Module, weight_decay: float) -> torch.optim.AdamW:
+    """AdamW without decay on biases, norms and scalars (Loshchilov and Hutter, ICLR 2019)."""
+    decayed = [p for p in learner.parameters() if p.ndim >= 2]
+    others = [p for p in learner.parameters() if p.ndim < 2]
+    groups = [
+        {"params": decayed, "weight_decay": weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.98), eps=1e-6)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One worker's share of a step."""
+
+    images: Tensor
+    tokens: Tensor
+    texts: TextBatch
+    size: int
+
+
+class BatchMaker:
+    """Builds the batches of one worker; every draw depends on (seed, step, worker) alone."""
+
+    def __init__(
+        self,
+        pool: PhotoPool,
+        sampler: TextSampler,
+        tokenize: Callable[[Sequence[str]], Tensor],
+        schedule: Schedule,
+        worker: int,
+        workers: int,
+    ) -> None:
+        self._pool, self._sampler, self._tokenize = pool, sampler, tokenize
+        self._schedule, self._worker, self._workers = schedule, worker, workers
+        self._orders: dict[int, NDArray[np.int64]] = {}
+
+    def make(self, step: int, size: int) -> Batch:
+        """The batch of step `step` at the given photo size in pixels."""
+        epoch, indices = self._indices(step)
+        photos = [self._pool.photo(int(i)) for i in indices]
+        images = normalise(augment(photos, size, self._schedule.seed, epoch, indices))
+        rng = np.random.default_rng([self._schedule.seed, step, self._worker])
+        texts = self._sampler.draw(self._pool.concepts[indices], rng)
+        images = images.contiguous(memory_format=torch.channels_last)
+        return Batch(images, self._tokenize(texts.captions), texts, size)
+
+    def _indices(self, step: int) -> tuple[int, NDArray[np.int64]]:
+        per_step = self._schedule.batch_size * self._workers
+        steps_per_epoch = len(self._order(0)) // per_step
+        epoch, position = divmod(step, steps_per_epoch)
+        start = position * per_step + self._worker * self._schedule.batch_size
+        return epoch, self._order(epoch)[start : start + self._schedule.batch_size]
+
+    def _order(self, epoch: int) -> NDArray[np.int64]:
+        if epoch not in self._orders:
+            keep_first = {0: self._orders[0]} if 0 in self._orders else {}
+            self._orders = keep_first | {epoch: self._pool.epoch_order(self._schedule.seed, epoch)}
+        return self._orders[epoch]
+
+
+def train(
+    learner: Learner,
+    average: MovingAverage,
+    optimizer: torch.optim.Optimizer,
+    batches: BatchMaker,
+    schedule: Schedule,
+    start: dict[str, int | float],
+    kinds_weight: float = 0.2,
+    report_every: int = 50,
+) -> Iterator[Report]:
+    """Train until the schedule ends, yielding a report every `report_every` steps.
+
+    With torch.distributed initialised, gradients are averaged over the workers, and so is the
+    clock, so that all of them agree on the learning rate. `start` holds "step" and "seconds" of
+    the checkpoint resumed from (0 and 0 for a new run). Raises TrainingDivergedError as soon as
+    the loss is not finite, before any weight changes.
+    """
+    step, seconds_before = int(start["step"]), float(start["seconds"])
+    began = last_report = time.monotonic()
+    workers = dist.get_world_size() if dist.is_initialized() else 1
+    progress = _progress(schedule, step, seconds_before)
+    parameters = [p for p in learner.parameters() if p.requires_grad]
+    sums, steps_summed = torch.zeros(3), 0
+    learner.train()
+    with ThreadPoolExecutor(1) as ahead:
+        upcoming = ahead.submit(batches.make, step, size_at(progress, schedule.sizes))
+        while progress < 1.0:
+            batch = upcoming.result()
+            size = size_at(progress, schedule.sizes)
+            upcoming = ahead.submit(batches.make, step + 1, size)
+            learning_rate = warmup_cosine(progress, schedule.peak, schedule.warmup)
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate
+            values = _backward(learner, optimizer, batch, kinds_weight)
+            elapsed = seconds_before + time.monotonic() - began
+            values, elapsed = _average_over_workers(parameters, values, elapsed, workers)
+            if not bool(torch.isfinite(values).all()):
+                raise TrainingDivergedError(f"the loss is not finite at step {step}")
+            nn.utils.clip_grad_norm_(parameters, schedule.grad_clip)
+            optimizer.step()
+            learner.clip.get_parameter("logit_scale").data.clamp_(0, MAX_LOGIT_SCALE)
+            average.update(learner)
+            step += 1
+            progress = _progress(schedule, step, elapsed)
+            sums, steps_summed = sums + values, steps_summed + 1
+            if step % report_every == 0 or progress >= 1.0:
+                now = time.monotonic()
+                means = (sums / steps_summed).tolist()
+                per_second = steps_summed / max(now - last_report, 1e-9)
+                yield Report(
+                    step, progress, means[0], means[1], means[2], learning_rate, batch.size,
+                    per_second * schedule.batch_size * workers,
+                    elapsed * (1 - progress) / max(progress, 1e-9),
+                    step * schedule.batch_size * workers,
+                )  # fmt: skip
+                sums, steps_summed, last_report = torch.zeros(3), 0, time.monotonic()
+
+
+def _progress(schedule: Schedule, step: int, seconds: float) -> float:
+    if schedule.steps is not None:
+        return step / schedule.steps
+    return seconds / (60 * schedule.minutes)
+
+
+def _backward(
+    learner: Learner, optimizer: torch.optim.Optimizer, batch: Batch, kinds_weight: float
+) -> Tensor:
+    """Gradients of one batch; returns (softmax loss, kinds loss, accuracy) [3]."""
+    optimizer.zero_grad(set_to_none=True)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        contrastive, kinds, accuracy = learner.losses(batch.images, batch.tokens, batch.texts)
+    loss = contrastive + kinds_weight * kinds
+    loss.backward()  # type: ignore[no-untyped-call]
+    return torch.stack([contrastive, kinds, accuracy]).detach()
+
+
+def _average_over_workers(
+    parameters: Sequence[nn.Parameter], values: Tensor, elapsed: float, workers: int
+) -> tuple[Tensor, float]:
+    """Average gradients in place, and the values and the clock, in one message."""
+    if workers == 1:
+        return values, elapsed
+    gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in parameters]
+    flat = torch.cat([g.reshape(-1) for g in gradients] + [values, torch.tensor([elapsed])])
+    dist.all_reduce(flat)
+    flat /= workers
+    offset = 0
+    for parameter, gradient in zip(parameters, gradients, strict=True):
+        part = flat[offset : offset + gradient.numel()]
+        # Copied, not assigned: the gradient keeps the memory layout of its parameter.
+        gradient.copy_(part.view(gradient.shape))
+        parameter.grad = gradient
+        offset += gradient.numel()
+    return flat[offset : offset + 3], float(flat[offset + 3])

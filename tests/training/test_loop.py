@@ -1,0 +1,82 @@
+"""The loop learns, stops on a broken loss, and its short-text path equals open_clip's."""
+
+import math
+from pathlib import Path
+
+import open_clip
+import pytest
+import torch
+
+from clipsearch.training.export import export_open_clip
+from clipsearch.training.loop import (
+    MAX_LOGIT_SCALE,
+    Report,
+    TrainingDivergedError,
+    encode_short_text,
+    train,
+)
+from tests.training.tiny_model import ARCHITECTURE, COMPACT, TinyRun, tokens_of
+
+
+def run_all(run: TinyRun) -> list[Report]:
+    start: dict[str, int | float] = {"step": 0, "seconds": 0.0}
+    return list(
+        train(run.learner, run.average, run.optimizer, run.batches, run.schedule, start,
+              report_every=10)
+    )  # fmt: skip
+
+
+def test_red_and_blue_are_told_apart_after_a_few_steps() -> None:
+    reports = run_all(TinyRun(steps=80))
+    assert reports[-1].loss < 0.5 * reports[0].loss
+    assert reports[-1].accuracy > 0.95
+    assert reports[-1].progress == 1.0
+    assert reports[-1].photos_seen == 80 * 8
+
+
+def test_a_loss_that_is_not_finite_stops_before_the_weights_change() -> None:
+    run = TinyRun(steps=3)
+    run.learner.kinds.bias.data.fill_(float("nan"))
+    before = run.learner.clip.get_parameter("text_projection").clone()
+    with pytest.raises(TrainingDivergedError, match="step 0"):
+        run_all(run)
+    assert torch.equal(run.learner.clip.get_parameter("text_projection"), before)
+
+
+def test_logit_scale_stays_in_its_range() -> None:
+    run = TinyRun(steps=2)
+    run.learner.clip.get_parameter("logit_scale").data.fill_(9.0)
+    run_all(run)
+    assert run.learner.clip.get_parameter("logit_scale").item() <= MAX_LOGIT_SCALE
+    assert math.isclose(MAX_LOGIT_SCALE, math.log(100))
+
+
+def test_short_texts_are_encoded_as_open_clip_encodes_padded_ones() -> None:
+    torch.manual_seed(0)
+    clip = open_clip.CLIP(**ARCHITECTURE).eval()
+    rows = tokens_of(["red", "a photo of blue"])
+    with torch.no_grad():
+        expected = clip.encode_text(rows, normalize=True)
+        found = encode_short_text(clip, rows[:, :6])
+    assert torch.allclose(found, expected, atol=1e-6)
+
+
+def test_an_exported_folder_is_loaded_by_open_clip_alone(tmp_path: Path) -> None:
+    run = TinyRun(steps=5)
+    run_all(run)
+    trained = run.average.shadow.get_submodule("clip")
+    export_open_clip(tmp_path, trained, ARCHITECTURE, COMPACT, 16)
+    loaded, _ = open_clip.create_model_from_pretrained(f"local-dir:{tmp_path}")
+    loaded.eval()
+    rows = tokens_of(["a photo of red"])
+    with torch.no_grad():
+        found = loaded.encode_text(rows, normalize=True)
+        expected = encode_short_text(trained, COMPACT.compact(rows))
+    assert torch.allclose(found, expected, atol=2e-3)  # float16 on disk
+    photo = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        cosine = (
+            loaded.encode_image(photo, normalize=True)
+            @ trained.encode_image(photo, normalize=True).T  # type: ignore[operator]
+        )
+    assert cosine.item() > 0.9999
