@@ -1,0 +1,150 @@
+"""From photo vectors to labels: probabilities, the best few, and what is decided.
+
+With s the cosine between a photo and a label, s0 that with the neutral prompts ("a photo."), t the
+model's logit scale and b its bias:
+
+    best           p = softmax over the labels of t s. The best label is assigned when its p reaches
+                   `min_probability` (0 unless given: always).
+    best-or-none   p = softmax over the labels and "none of these" with t s and t s0. None of these
+                   is decided when no label has s > s0 (so none has a higher p): words that name
+                   the photo must fit it better than words that say nothing.
+    each           labels independently: p = sigmoid(t s + b) for a model trained with the sigmoid
+                   loss (b != 0). A softmax-trained model has no calibrated single probability; p is
+                   the softmax between the label and the neutral prompts, sigmoid(t (s - s0)).
+                   Every label with p >= `min_probability` (0.5 unless given) is assigned.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from clipsearch.classifying.classes import Classes
+from clipsearch.errors import UsageError
+from clipsearch.ranking import ranks_of, sigmoid, softmax, top_k_rows
+from clipsearch.types import Floats, Ids
+
+Decision = Literal["best", "best-or-none", "each"]
+
+# Scores of one block of photos against all labels: 16 MB.
+_MOST_SCORES = 4_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class LabelProbability:
+    """A label with its probability in [0, 1] and the cosine it comes from."""
+
+    label: str
+    probability: float
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoLabels:
+    """What one photo is taken for.
+
+    `labels` are the best few, best first, whatever was decided. `assigned` are the labels decided
+    for: at most one, or several when each label is decided alone; empty means none of these.
+    `none_probability` is that of "none of these", when that was a choice. `truth` is the label its
+    folder is called, and `truth_rank` that label's place (1 is best; worst place among equals);
+    None when the folder is called otherwise.
+    """
+
+    path: bytes
+    labels: tuple[LabelProbability, ...]
+    assigned: tuple[str, ...]
+    none_probability: float | None = None
+    truth: str | None = None
+    truth_rank: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """How labels are decided, and how many are told."""
+
+    decision: Decision = "best"
+    top_n: int = 5
+    min_probability: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.top_n < 1:
+            raise UsageError(f"cannot tell {self.top_n} labels", "Ask for at least 1")
+        if self.min_probability is not None and not 0 <= self.min_probability <= 1:
+            raise UsageError(
+                f"{self.min_probability} is no probability", "Give a number from 0 to 1"
+            )
+
+    @property
+    def threshold(self) -> float:
+        """The probability from which a label is assigned."""
+        if self.min_probability is not None:
+            return self.min_probability
+        return 0.5 if self.decision == "each" else 0.0
+
+
+def probabilities(classes: Classes, decision: Decision, vectors: Floats) -> tuple[Floats, Floats]:
+    """Cosines and probabilities, each (n, labels), of photos with unit rows `vectors` (n, dim).
+
+    With "best-or-none" the rows of the probabilities leave to 1 what "none of these" has.
+    """
+    cosines = vectors @ classes.embeddings.T  # (n, labels)
+    scale, bias = classes.model.logit_scale, classes.model.logit_bias
+    if decision == "best":
+        return cosines, softmax(scale * cosines)
+    neutral = vectors @ classes.neutral[:, None]  # (n, 1)
+    if decision == "best-or-none":
+        return cosines, softmax(scale * np.concatenate([cosines, neutral], axis=1))[:, :-1]
+    logits = scale * cosines + bias if bias else scale * (cosines - neutral)
+    return cosines, sigmoid(logits)
+
+
+def decide(
+    classes: Classes,
+    rule: Rule,
+    paths: Sequence[Sequence[bytes]],
+    vectors: Floats,
+    truths: Sequence[Sequence[int | None]],
+) -> Iterator[PhotoLabels]:
+    """The labels of photos with unit rows `vectors` (n, dim).
+
+    Row i belongs to all of `paths[i]`, copies of one content, whose folders are called after the
+    labels numbered `truths[i]`. Works in blocks: memory does not grow with photos times labels.
+    """
+    names = [label.name for label in classes.labels]
+    rows = max(1, _MOST_SCORES // len(names))
+    for start in range(0, len(vectors), rows):
+        cosines, shares = probabilities(classes, rule.decision, vectors[start : start + rows])
+        neutral = vectors[start : start + rows] @ classes.neutral  # (rows,)
+        best = top_k_rows(cosines, rule.top_n)
+        for i, columns in enumerate(best.tolist()):
+            told = tuple(
+                LabelProbability(names[c], float(shares[i, c]), float(cosines[i, c]))
+                for c in columns
+            )
+            beaten = rule.decision == "best-or-none" and told[0].score <= neutral[i]
+            assigned = () if beaten else _assigned(rule, names, told, shares[i])
+            none = 1 - float(shares[i].sum()) if rule.decision == "best-or-none" else None
+            for path, truth in zip(paths[start + i], truths[start + i], strict=True):
+                yield PhotoLabels(
+                    path,
+                    told,
+                    assigned,
+                    none_probability=None if none is None else min(max(none, 0.0), 1.0),
+                    truth=None if truth is None else names[truth],
+                    truth_rank=None if truth is None else _rank(cosines[i], truth),
+                )
+
+
+def _assigned(
+    rule: Rule, names: list[str], told: tuple[LabelProbability, ...], shares: Floats
+) -> tuple[str, ...]:
+    if rule.decision == "each":
+        reached: Ids = np.flatnonzero(shares >= rule.threshold)
+        order = reached[np.argsort(-shares[reached], kind="stable")]
+        return tuple(names[c] for c in order.tolist())
+    return (told[0].label,) if told[0].probability >= rule.threshold else ()
+
+
+def _rank(cosines: Floats, truth: int) -> int:
+    return int(ranks_of(cosines[None], np.array([truth]))[0])
