@@ -1,24 +1,18 @@
 """Photos that optional packages decode: HEIC/HEIF through pillow-heif, RAW through rawpy."""
 
 import io
-from dataclasses import dataclass
+from typing import Any
 
 from PIL import Image
 
 from clipsearch.errors import DamagedPhoto
 from clipsearch.photos import exif as exif_entries
 from clipsearch.photos import formats
+from clipsearch.photos.decoded import DecodedPhoto
 from clipsearch.photos.limits import ReadLimits
-from clipsearch.photos.memory import require_affordable
+from clipsearch.photos.memory import require_memory, require_size
 
-
-@dataclass(frozen=True, slots=True)
-class DecodedPhoto:
-    """A photo upright and decoded, its full (width, height), and its EXIF entries."""
-
-    image: Image.Image
-    full_size: tuple[int, int]
-    exif: Image.Exif
+_WIDEST_VALUE = 65_535
 
 
 def decode_heif(data: bytes, limits: ReadLimits) -> DecodedPhoto:
@@ -35,7 +29,8 @@ def decode_heif(data: bytes, limits: ReadLimits) -> DecodedPhoto:
     pillow_heif.options.DECODE_THREADS = 1
     file = pillow_heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=True)
     width, height = file.size
-    require_affordable((width, height), bytes_per_pixel=14, data=data, limits=limits)
+    require_size((width, height), limits)
+    require_memory((width, height), len(data) + 9.0 * width * height, limits)
     image: Image.Image = file.to_pillow()
     raw_exif = file.info.get("exif")
     exif = exif_entries.parse_exif(raw_exif) if raw_exif else Image.Exif()
@@ -56,8 +51,11 @@ def decode_raw(data: bytes, limits: ReadLimits) -> DecodedPhoto:
         with rawpy.imread(io.BytesIO(data)) as raw:
             sizes = raw.sizes
             width, height = sizes.iwidth, sizes.iheight
-            require_affordable((width, height), bytes_per_pixel=10, data=data, limits=limits)
-            pixels = raw.postprocess(use_camera_wb=True, half_size=True, output_bps=8)
+            require_size((width, height), limits)
+            require_memory((width, height), len(data) + 10.0 * width * height, limits)
+            pixels = raw.postprocess(
+                use_camera_wb=True, half_size=True, output_bps=8, user_sat=_white_level(raw)
+            )
     except rawpy.LibRawError as error:
         reason = error.args[0] if error.args else "cannot be decoded"
         text = reason.decode("ascii", "replace") if isinstance(reason, bytes) else str(reason)
@@ -66,3 +64,14 @@ def decode_raw(data: bytes, limits: ReadLimits) -> DecodedPhoto:
     if sizes.flip in (5, 6):
         width, height = height, width
     return DecodedPhoto(Image.fromarray(pixels), (width, height), exif_entries.parse_exif(data))
+
+
+def _white_level(raw: Any) -> int | None:
+    """The value to take for white where the one LibRaw states is wrong, else None.
+
+    Film scanners' NEF files hold finished colours of 8 bits, which LibRaw widens to 16 without
+    widening their white: everything above 1/256 would be white.
+    """
+    if raw.num_colors != 3 or raw.raw_image_visible.ndim != 3:
+        return None
+    return _WIDEST_VALUE if int(raw.raw_image_visible.max()) > raw.white_level else None

@@ -78,6 +78,8 @@ def _read_once(path: bytes, limits: ReadLimits) -> FileRead | PhotoProblem:
             os.close(descriptor)
     except PhotoError as error:
         return PhotoProblem(path, before, error.kind, str(error))
+    except MemoryError:
+        return PhotoProblem(path, before, RefusedPhoto.kind, "no memory to read it")
     except OSError as error:
         failure = _failure(error)
         return PhotoProblem(path, before, failure.kind, str(failure))
@@ -95,8 +97,13 @@ def _read_photo(descriptor: int, path: bytes, size: int, most: int) -> bytes:
     formats.require_photo(head, path)
     if size > most:
         raise RefusedPhoto(f"the file has {size} bytes, over the limit of {most}")
-    parts = [head]
-    missing = size + 1 - len(head)
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    data = os.read(descriptor, size + 1)
+    if len(data) == size:
+        # One piece, as nearly always: large photos are not copied together.
+        return data
+    parts = [data]
+    missing = size + 1 - len(data)
     while missing > 0 and (part := os.read(descriptor, missing)):
         parts.append(part)
         missing -= len(part)

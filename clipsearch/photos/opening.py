@@ -1,22 +1,20 @@
 """The bytes of one photo to its facts and the pixels of an image tower."""
 
-import io
 import re
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from PIL import Image, UnidentifiedImageError
 
 from clipsearch.errors import DamagedPhoto, PhotoError, RefusedPhoto
 from clipsearch.photos import colour, exif, formats, tiff
-from clipsearch.photos.extras import DecodedPhoto, decode_heif, decode_raw
+from clipsearch.photos.decoded import DecodedPhoto
+from clipsearch.photos.extras import decode_heif, decode_raw
 from clipsearch.photos.limits import ReadLimits
-from clipsearch.photos.memory import require_affordable
-from clipsearch.photos.resize import resized_size, to_pixels
+from clipsearch.photos.pillow_decoding import decode_with_pillow
+from clipsearch.photos.resize import to_pixels
 from clipsearch.types import PhotoFacts, Pixels, Preprocess
-
-# Scaled decoding keeps at least this many times the size that the photo is resized to, so that
-# the resize still has enough to filter and the embedding stays what it would have been.
-_DECODING_MARGIN = 2
 
 _STANDARD_LIMITS = ReadLimits()
 
@@ -33,39 +31,46 @@ def decode(
     `data` is the whole file; `path` only matters where a name decides (see formats and tiff).
     Large JPEGs are decoded at a fraction of their size. Raises PhotoError.
     """
-    photo, name = _open(data, path, limits, preprocess)
-    pixels = to_pixels(photo.image, preprocess)
-    return _facts(photo, name), pixels
+    name = _format_of(data, path)
+    with _decoding(name, limits):
+        photo = _decode_as(name, data, limits, preprocess)
+        pixels = to_pixels(colour.to_rgb(photo.image), preprocess)
+        return _facts(photo, name), pixels
 
 
 def open_photo(
     data: bytes, *, path: bytes = b"", limits: ReadLimits = _STANDARD_LIMITS
 ) -> Image.Image:
     """The whole photo, upright, RGB, at full size (RAW photos at half). Raises PhotoError."""
-    photo, _ = _open(data, path, limits, None)
-    return photo.image
+    name = _format_of(data, path)
+    with _decoding(name, limits):
+        return colour.to_rgb(_decode_as(name, data, limits, None).image)
 
 
-def _open(
-    data: bytes, path: bytes, limits: ReadLimits, preprocess: Preprocess | None
-) -> tuple[DecodedPhoto, str]:
+def _format_of(data: bytes, path: bytes) -> str:
     if not data:
         raise DamagedPhoto("empty file")
     name = formats.require_photo(data[:4096], path)
     if name == "TIFF" and tiff.is_raw(data, path):
-        name = "RAW"
-        formats.require_extra(name)
+        formats.require_extra("RAW")
+        return "RAW"
+    return name
+
+
+@contextmanager
+def _decoding(name: str, limits: ReadLimits) -> Iterator[None]:
+    """Translate what decoders raise and keep their warnings: Pillow warns of odd metadata."""
     try:
         with warnings.catch_warnings():
-            # Pillow warns of odd metadata and of large photos; neither is for the user to read.
             warnings.simplefilter("ignore")
-            photo = _decode_as(name, data, limits, preprocess)
-            return DecodedPhoto(colour.to_rgb(photo.image), photo.full_size, photo.exif), name
+            yield
     except PhotoError:
         raise
-    except (MemoryError, Image.DecompressionBombError) as error:
-        reason = str(error) or f"decoding needs over {limits.memory_bytes // 1_000_000} MB"
-        raise RefusedPhoto(reason[0].lower() + reason[1:]) from error
+    except MemoryError as error:
+        most = limits.memory_bytes / 1_000_000
+        raise RefusedPhoto(f"decoding needs more than {most:.0f} MB") from error
+    except Image.DecompressionBombError as error:
+        raise RefusedPhoto(_plain(error)) from error
     except UnidentifiedImageError as error:
         raise DamagedPhoto(f"damaged {name}: its header cannot be read") from error
     except Exception as error:
@@ -83,64 +88,7 @@ def _decode_as(
         return decode_heif(data, limits)
     if name == "RAW":
         return decode_raw(data, limits)
-    return _decode_with_pillow(name, data, limits, preprocess)
-
-
-def _decode_with_pillow(
-    name: str, data: bytes, limits: ReadLimits, preprocess: Preprocess | None
-) -> DecodedPhoto:
-    """The first picture of the file; Pillow gives no other unless it is asked to seek."""
-    formats.load_plugin(name)
-    with Image.open(io.BytesIO(data), formats=(name,)) as image:
-        require_affordable(image.size, bytes_per_pixel=0, data=data, limits=limits)
-        full_size = image.size
-        if preprocess is not None and name == "JPEG":
-            _scale_decoding(image, exif.transposition(exif.read_exif(image)), preprocess)
-        require_affordable(
-            image.size, bytes_per_pixel=_bytes_per_pixel(image), data=data, limits=limits
-        )
-        image.load()
-        # Only now: of some formats Pillow decodes all there is when it is asked for EXIF data, and
-        # what goes wrong then must not pass for damaged EXIF.
-        entries = exif.read_exif(image)
-        turned = exif.transposition(entries)
-    if name == "TIFF":
-        # Pillow turns TIFF photos upright while it loads them, and no others.
-        return DecodedPhoto(image, image.size, entries)
-    if turned is None:
-        return DecodedPhoto(image, full_size, entries)
-    upright = image.transpose(turned)
-    upright.info = image.info
-    return DecodedPhoto(upright, full_size[::-1] if _swaps_sides(turned) else full_size, entries)
-
-
-def _swaps_sides(turned: Image.Transpose | None) -> bool:
-    return turned in (
-        Image.Transpose.TRANSPOSE,
-        Image.Transpose.TRANSVERSE,
-        Image.Transpose.ROTATE_90,
-        Image.Transpose.ROTATE_270,
-    )
-
-
-def _scale_decoding(
-    image: Image.Image, turned: Image.Transpose | None, preprocess: Preprocess
-) -> None:
-    """Let libjpeg leave out detail that the resize would throw away (1/2, 1/4 or 1/8)."""
-    upright = image.size[::-1] if _swaps_sides(turned) else image.size
-    width, height = resized_size(upright, preprocess)
-    if _swaps_sides(turned):
-        width, height = height, width
-    image.draft(None, (_DECODING_MARGIN * width, _DECODING_MARGIN * height))
-
-
-def _bytes_per_pixel(image: Image.Image) -> float:
-    """What decoding and turning to upright RGB hold at once; Pillow keeps RGB in four bytes."""
-    if image.mode in ("1", "L"):
-        return 6
-    if image.mode == "RGB" and "transparency" not in image.info:
-        return 8
-    return 10
+    return decode_with_pillow(name, data, limits, preprocess)
 
 
 def _facts(photo: DecodedPhoto, name: str) -> PhotoFacts:

@@ -15,7 +15,8 @@ scandir = os.scandir
 lstat = os.lstat
 
 _MOST_RULES_BYTES = 1_000_000
-_RULES_FLAGS = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+# Links are followed here: people keep their rules elsewhere, and rules are only read.
+_RULES_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,129 @@
+"""JPEG, PNG, WebP, GIF, TIFF, BMP and AVIF photos through Pillow, upright, at a sensible size."""
+
+import io
+
+from PIL import Image
+
+from clipsearch.errors import DamagedPhoto
+from clipsearch.photos import exif, formats
+from clipsearch.photos.complaints import collect_complaints
+from clipsearch.photos.decoded import DecodedPhoto
+from clipsearch.photos.limits import ReadLimits
+from clipsearch.photos.memory import require_memory, require_size
+from clipsearch.photos.resize import resized_size
+from clipsearch.types import Preprocess
+
+# Scaled decoding keeps at least this many times the size that the photo is resized to, so that
+# the resize still has enough to filter and the embedding stays what it would have been.
+_DECODING_MARGIN = 2
+
+# Photos below this are never shrunk before the resize, which then equals open_clip's to the bit.
+_HUGE_PIXELS = 25_000_000
+_REDUCIBLE_MODES = ("L", "RGB", "RGBA", "CMYK")
+
+
+def decode_with_pillow(
+    name: str, data: bytes, limits: ReadLimits, preprocess: Preprocess | None
+) -> DecodedPhoto:
+    """The first picture of a file of the format `name`; later frames and pages are not touched.
+
+    With `preprocess`, at a fraction of its size where that is large enough for it. Raises
+    PhotoError for what is over a limit, and whatever Pillow raises for damaged bytes.
+    """
+    formats.load_plugin(name)
+    with Image.open(io.BytesIO(data), formats=(name,)) as image:
+        full_size = image.size
+        require_size(full_size, limits)
+        if preprocess is not None and name == "JPEG":
+            _scale_decoding(image, exif.transposition(exif.read_exif(image)), preprocess)
+        needed = _needed_bytes(image, name, full_size, whole=preprocess is None)
+        require_memory(full_size, len(data) + needed, limits)
+        if name == "TIFF":
+            _load_strictly(image)
+        else:
+            image.load()
+        # Only now: of some formats Pillow decodes all there is when it is asked for EXIF data, and
+        # what goes wrong then must not pass for damaged EXIF.
+        entries = exif.read_exif(image)
+    if name == "TIFF":
+        # Pillow turns these upright while it loads them, and no others.
+        turned, full_size = None, image.size
+    else:
+        turned = exif.transposition(entries)
+    decoded: Image.Image = image
+    if preprocess is not None:
+        decoded = _shrink(decoded, turned, preprocess)
+    if turned is not None:
+        decoded = decoded.transpose(turned)
+        decoded.info = image.info
+    return DecodedPhoto(decoded, full_size[::-1] if _swaps_sides(turned) else full_size, entries)
+
+
+def _load_strictly(image: Image.Image) -> None:
+    """Load a TIFF file, and take libtiff's mere mention of damage for the failure that it is."""
+    with collect_complaints() as complaints:
+        image.load()
+    damage = complaints.damage()
+    if damage is not None:
+        raise DamagedPhoto(f"damaged TIFF: {damage}")
+
+
+def _swaps_sides(turned: Image.Transpose | None) -> bool:
+    return turned in (
+        Image.Transpose.TRANSPOSE,
+        Image.Transpose.TRANSVERSE,
+        Image.Transpose.ROTATE_90,
+        Image.Transpose.ROTATE_270,
+    )
+
+
+def _scale_decoding(
+    image: Image.Image, turned: Image.Transpose | None, preprocess: Preprocess
+) -> None:
+    """Let libjpeg leave out detail that the resize would throw away (1/2, 1/4 or 1/8)."""
+    image.draft(None, _least_size(image.size, turned, preprocess))
+
+
+def _shrink(
+    image: Image.Image, turned: Image.Transpose | None, preprocess: Preprocess
+) -> Image.Image:
+    """The same for huge photos of other formats, so that what follows needs no more memory."""
+    if image.width * image.height < _HUGE_PIXELS or image.mode not in _REDUCIBLE_MODES:
+        return image
+    width, height = _least_size(image.size, turned, preprocess)
+    factor = min(image.width // width, image.height // height)
+    if factor < 2 or "transparency" in image.info:
+        return image
+    reduced = image.reduce(factor)
+    reduced.info = image.info
+    return reduced
+
+
+def _least_size(
+    size: tuple[int, int], turned: Image.Transpose | None, preprocess: Preprocess
+) -> tuple[int, int]:
+    """The (width, height), as stored, below which a photo of `size` would lose what is needed."""
+    swaps = _swaps_sides(turned)
+    width, height = resized_size(size[::-1] if swaps else size, preprocess)
+    if swaps:
+        width, height = height, width
+    return _DECODING_MARGIN * width, _DECODING_MARGIN * height
+
+
+def _needed_bytes(
+    image: Image.Image, name: str, full_size: tuple[int, int], *, whole: bool
+) -> float:
+    """What decoding and turning to upright RGB hold at once; Pillow keeps RGB in four bytes.
+
+    Measured with photos of 20 to 100 megapixels, rounded up. `whole`: nothing is shrunk on the
+    way.
+    """
+    pixels = image.width * image.height
+    decoder = {"WEBP": 12.0, "AVIF": 5.0}.get(name, 0.5) * pixels
+    if image.info.get("progressive"):
+        # libjpeg keeps the coefficients of the whole photo until the last scan.
+        decoder = 6.0 * full_size[0] * full_size[1]
+    stored = {"1": 1.0, "L": 1.0, "P": 1.0}.get(image.mode, 4.0) * pixels
+    if not whole and image.mode in _REDUCIBLE_MODES and "transparency" not in image.info:
+        return decoder + (2.0 * stored if image.mode == "RGBA" else stored)
+    return decoder + stored + (4.0 if image.mode == "RGB" else 9.0) * pixels
