@@ -99,6 +99,7 @@ def _export(module: "nn.Module", example: Any, axes: dict[int, Any], path: Path)
                 dynamic_shapes=(axes,),
                 opset_version=_OPSET,
                 dynamo=True,
+                optimize=False,  # onnxruntime does it below, in a fraction of the time
                 external_data=True,
                 verbose=False,
             )

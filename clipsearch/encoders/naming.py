@@ -69,6 +69,8 @@ def resolve(name: str, starter_dir: Path) -> Source:
     Raises:
         UsageError: nothing is called that.
     """
+    if not name or "\0" in name:
+        raise UsageError(f"{name!r} is no model's name")
     known = preset(name)
     if known is not None:
         return _from_preset(name, known.architecture, known.tag, starter_dir)
@@ -112,7 +114,7 @@ def _from_hub(name: str) -> HubSource:
 
 def _from_checkpoint(architecture: str, path: Path) -> CheckpointSource:
     weights = path.expanduser().resolve()
-    if not architecture or not weights.is_file():
+    if not architecture or not os.path.isfile(weights):
         raise UsageError(f"there is no checkpoint file {str(path)!r}")
     return CheckpointSource(f"{architecture}@{weights}", architecture, weights)
 
@@ -121,15 +123,15 @@ def _looks_like_path(name: str) -> bool:
     return (
         name.startswith((".", "~", os.sep))
         or name.endswith(WEIGHTS_SUFFIXES)
-        or Path(name).is_dir()
+        or os.path.isdir(name)
         or bool(Path(name).drive)
     )
 
 
 def _from_path(path: Path) -> LocalSource:
     absolute = path.resolve()
-    if absolute.is_dir():
+    if os.path.isdir(absolute):
         return LocalSource(str(absolute), absolute)
-    if absolute.is_file():
+    if os.path.isfile(absolute):
         return LocalSource(str(absolute), absolute.parent, absolute)
     raise UsageError(f"there is no model directory or checkpoint file {str(path)!r}")
