@@ -123,6 +123,7 @@ def test_every_changed_byte_is_noticed_before_faiss_sees_any(
     for position in range(len(good)):
         bad = bytearray(good)
         bad[position] ^= 1 << int(rng.integers(8))
+        path.unlink()  # writing over a file is flushed at once, which takes its time
         path.write_bytes(bad)
         refused(path)
     for length in np.linspace(0, len(good) - 1, 64, dtype=int):

@@ -1,0 +1,134 @@
+import hashlib
+import os
+import sqlite3
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from clipsearch.errors import LockedError, StorageError
+from clipsearch.storage import catalogue_file, migrations
+from clipsearch.storage.catalogue import Catalogue
+from clipsearch.storage.connection import Connection
+from clipsearch.storage.layout import CATALOGUE_NAME
+from clipsearch.storage.lock import writer_lock
+from clipsearch.storage.migrations import MIGRATIONS, Migration, migrate
+from tests.storage.small_library import MODEL, ROOT, add, hash_of, new_catalogue, photo
+
+
+def add_stars(connection: Connection) -> None:
+    """An artificial version 2."""
+    connection.change("ALTER TABLE contents ADD COLUMN stars INTEGER NOT NULL DEFAULT 3")
+
+
+def fail_half_way(connection: Connection) -> None:
+    add_stars(connection)
+    raise OSError(5, "the disk is gone")
+
+
+TO_2 = (*MIGRATIONS, Migration(2, add_stars))
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A version-1 catalogue with one photo."""
+    catalogue = new_catalogue(tmp_path)
+    catalogue.activate_model(catalogue.register_model(MODEL))
+    add(catalogue, [photo(catalogue.add_root(ROOT, 1, 2), "a.jpg", "dog")])
+    catalogue.close()
+    return tmp_path / CATALOGUE_NAME
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_migrating_keeps_every_row_and_leaves_a_copy_of_the_old_catalogue(path: Path) -> None:
+    connection = Connection(path)
+    migrate(connection, TO_2)
+    assert connection.value("SELECT stars FROM contents") == 3
+    assert connection.rows("SELECT version FROM migrations") == [(1,), (2,)]
+    connection.close()
+    copy = path.with_name("catalogue.sqlite.backup-v1")
+    assert stat.S_IMODE(copy.stat().st_mode) == 0o600
+    old = Catalogue(copy)
+    assert old.has_embedding(1, hash_of("dog"))
+    old.close()
+    assert not list(path.parent.glob("*.tmp*"))
+
+
+def test_a_current_catalogue_is_left_alone(path: Path) -> None:
+    before = digest(path)
+    connection = Connection(path)
+    migrate(connection)
+    connection.close()
+    assert digest(path) == before
+    assert not list(path.parent.glob("*backup*"))
+
+
+def test_a_step_that_fails_half_way_leaves_the_old_version(path: Path) -> None:
+    connection = Connection(path)
+    with pytest.raises(StorageError):
+        migrate(connection, (*MIGRATIONS, Migration(2, fail_half_way)))
+    assert migrations.schema_version(connection) == 1
+    assert "stars" not in str(connection.rows("SELECT sql FROM sqlite_master"))
+    migrate(connection, TO_2)
+    assert migrations.schema_version(connection) == 2
+    connection.close()
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from clipsearch.storage.connection import Connection
+from clipsearch.storage.migrations import migrate
+from tests.storage.test_migrations import TO_2
+migrate(Connection(Path(sys.argv[1])), TO_2)
+"""
+
+
+@pytest.mark.parametrize(
+    ("place", "version"), [("migration", 1), ("before_commit", 1), ("after_commit", 2)]
+)
+def test_killed_while_migrating_the_catalogue_has_the_old_or_the_new_version(
+    path: Path, place: str, version: int
+) -> None:
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED, str(path)],
+        env=os.environ | {"CLIPSEARCH_FAILPOINT": f"{place}=exit", "PYTHONPATH": os.getcwd()},
+        check=False,
+    )
+    assert killed.returncode == -9
+    connection = Connection(path)
+    assert migrations.schema_version(connection) == version
+    migrate(connection, TO_2)
+    assert connection.value("SELECT stars FROM contents") == 3
+    connection.close()
+
+
+def test_opening_an_old_catalogue_migrates_it_under_the_lock(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(catalogue_file, "needs_migration", lambda c: True)
+    with writer_lock(path.parent), pytest.raises(LockedError):
+        Catalogue(path)
+    migrated: list[Path] = []
+    monkeypatch.setattr(catalogue_file, "migrate", lambda c: migrated.append(c.path))
+    Catalogue(path).close()
+    assert migrated == [path]
+    monkeypatch.setattr("clipsearch.storage.connection._is_writable", lambda p: False)
+    with pytest.raises(StorageError, match="older clipsearch"):
+        Catalogue(path)
+
+
+def test_a_catalogue_of_the_future_is_refused_untouched(path: Path) -> None:
+    database = sqlite3.connect(path)
+    database.execute("PRAGMA user_version = 2")
+    database.close()
+    before = digest(path), sorted(p.name for p in path.parent.iterdir())
+    with pytest.raises(StorageError, match=r"newer clipsearch \(catalogue version 2"):
+        Catalogue(path)
+    Catalogue.create(path)
+    assert (digest(path), sorted(p.name for p in path.parent.iterdir())) == before

@@ -1,0 +1,539 @@
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from clipsearch import library as library_module
+from clipsearch.errors import (
+    DamageError,
+    LockedError,
+    ModelMismatchError,
+    StorageError,
+    UsageError,
+)
+from clipsearch.library import Library
+from clipsearch.storage.half_floats import unit_rows
+from clipsearch.storage.vectors import Snapshot
+from clipsearch.types import Floats, Ids, PhotoFilter
+from tests.storage.small_library import (
+    MODEL,
+    OTHER_MODEL,
+    ROOT,
+    add,
+    hash_of,
+    ids_at,
+    photo,
+    random_units,
+    unit,
+    vector_of,
+)
+
+QUERIES = random_units(np.random.default_rng(11), 5)
+
+
+@pytest.fixture
+def library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Library]:
+    """200 photos in ten folders, with a snapshot that is used although it is small."""
+    monkeypatch.setattr(library_module, "WITHOUT_SNAPSHOT", 0)
+    with Library.open(tmp_path / "library", create=True) as opened:
+        catalogue = opened.catalogue
+        catalogue.activate_model(catalogue.register_model(MODEL))
+        root = catalogue.add_root(ROOT, 1, 2)
+        add(catalogue, [photo(root, f"{i % 10}/{i}.jpg", str(i)) for i in range(200)])
+        opened.rebuild_snapshot()
+        yield opened
+
+
+@pytest.fixture
+def searches(monkeypatch: pytest.MonkeyPatch) -> list[Ids | None]:
+    """What each search of a snapshot was restricted to."""
+    made: list[Ids | None] = []
+    real = Snapshot.search
+
+    def search(self: Snapshot, queries: Floats, k: int, allowed: Ids | None = None) -> object:
+        made.append(allowed)
+        return real(self, queries, k, allowed)
+
+    monkeypatch.setattr(Snapshot, "search", search)
+    return made
+
+
+def expected(library: Library, k: int, wanted: PhotoFilter | None = None) -> list[list[int]]:
+    """The slow obvious twin: every photo's vector from its content, sorted in Python."""
+    catalogue = library.catalogue
+    scored = []
+    for content_id, rows in catalogue.photos_of(catalogue.live_contents(), wanted).items():
+        stored = vector_of(rows[0].content_hash).astype("<f2")[None]
+        row = unit_rows(stored)[0].astype(np.float64)
+        scored.append((content_id, row))
+    answers = []
+    for query in QUERIES.astype(np.float64):
+        ranked = sorted(scored, key=lambda one: (-np.float32(one[1] @ query), one[0]))
+        answers.append([content_id for content_id, _ in ranked[:k]])
+    return answers
+
+
+def nearest(library: Library, k: int, wanted: PhotoFilter | None = None) -> list[list[int]]:
+    allowed = None if wanted is None else library.catalogue.live_contents(wanted)
+    ids, scores = library.nearest(QUERIES, k, allowed)
+    assert (np.diff(scores, axis=1) <= 0).all()
+    found: list[list[int]] = ids.tolist()
+    return found
+
+
+@pytest.mark.parametrize("k", [1, 7, 199, 200, 1000])
+def test_the_snapshot_answers_as_brute_force_does(
+    library: Library, searches: list[Ids | None], k: int
+) -> None:
+    with_snapshot = library.nearest(QUERIES, k)
+    assert searches == [None], "an unfiltered search must not enumerate ids"
+    assert with_snapshot[0].tolist() == expected(library, k)
+    next(library.directory.glob("*.faiss")).unlink()
+    without = library.nearest(QUERIES, k)
+    assert len(searches) == 1
+    assert np.array_equal(with_snapshot[0], without[0])
+    assert np.array_equal(with_snapshot[1], without[1])
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [PhotoFilter(("3",)), PhotoFilter(("3", "4", "9")), PhotoFilter(not_folders=("0",))],
+    ids=["10 %", "30 %", "90 %"],
+)
+def test_a_filter_restricts_the_search_instead_of_its_results(
+    library: Library, searches: list[Ids | None], wanted: PhotoFilter
+) -> None:
+    assert nearest(library, 15, wanted) == expected(library, 15, wanted)
+    assert len(searches) == 1
+
+
+def test_an_empty_filter_result_finds_nothing(library: Library) -> None:
+    ids, scores = library.nearest(QUERIES, 5, np.empty(0, np.int64))
+    assert ids.shape == scores.shape == (5, 0)
+    assert library.nearest(QUERIES, 0)[0].shape == (5, 0)
+    assert library.nearest(QUERIES[:0], 5)[0].shape == (0, 0)
+
+
+def test_photos_newer_than_the_snapshot_are_found(
+    library: Library, searches: list[Ids | None]
+) -> None:
+    root = library.catalogue.roots()[0]
+    add(library.catalogue, [photo(root, f"new/{i}.jpg", f"new {i}") for i in range(50)])
+    for wanted in (None, PhotoFilter(("new",)), PhotoFilter(("new", "3"))):
+        assert nearest(library, 20, wanted) == expected(library, 20, wanted)
+    assert len(searches) == 3
+    assert library.snapshot_fault() == "embeddings were added since"
+
+
+def test_missing_and_returning_photos_count_at_once(
+    library: Library, searches: list[Ids | None]
+) -> None:
+    root = library.catalogue.roots()[0]
+    before = nearest(library, 20)
+    gone = list(ids_at(library.catalogue, root, b"3").values())
+    library.catalogue.mark_missing(gone)
+    assert nearest(library, 20) == expected(library, 20) != before
+    # A filter made before the photos went missing must not bring them back.
+    stale = np.arange(1, 201, dtype=np.int64)
+    assert library.nearest(QUERIES, 20, stale)[0].tolist() == expected(library, 20)
+    library.catalogue.mark_present(gone)
+    assert nearest(library, 20) == before
+    assert len(searches) == 4
+
+
+def test_changed_and_deleted_photos_count_at_once(library: Library) -> None:
+    root = library.catalogue.roots()[0]
+    add(library.catalogue, [photo(root, "3/3.jpg", "edited")])
+    library.catalogue.delete_photos(list(ids_at(library.catalogue, root, b"5").values()))
+    assert nearest(library, 200) == expected(library, 200)
+    assert len(nearest(library, 300)[0]) == 180
+
+
+def test_erased_and_encoded_again_photos_count_once(library: Library) -> None:
+    root = library.catalogue.roots()[0]
+    library.catalogue.erase_embeddings(1, [4, 5])
+    assert library.snapshot_fault() == "embeddings were erased since"
+    assert set(nearest(library, 300)[0]) == set(range(1, 201)) - {4, 5}
+    add(library.catalogue, [photo(root, "3/3.jpg", "3")])
+    for wanted in (None, PhotoFilter(("3",))):
+        found = nearest(library, 300, wanted)[0]
+        assert found.count(4) == 1
+        assert 5 not in found
+
+
+def test_forgetting_a_root_removes_its_photos_at_once(library: Library) -> None:
+    other = library.catalogue.add_root(b"/other", 1, 3)
+    add(library.catalogue, [photo(other, f"{i}.jpg", f"other {i}") for i in range(30)])
+    library.rebuild_snapshot()
+    library.catalogue.forget_root(library.catalogue.roots()[0])
+    assert nearest(library, 300) == expected(library, 300)
+    assert len(nearest(library, 300)[0]) == 30
+
+
+def test_a_snapshot_is_rebuilt_only_when_it_has_to_be(library: Library) -> None:
+    path = next(library.directory.glob("*.faiss"))
+    before = path.stat()
+    assert library.snapshot_fault() is None
+    assert not library.rebuild_snapshot()
+    assert path.stat() == before
+    add(library.catalogue, [photo(library.catalogue.roots()[0], "new.jpg", "new")])
+    assert library.rebuild_snapshot()
+    assert library.snapshot_fault() is None
+    assert nearest(library, 20) == expected(library, 20)
+
+
+def damage_nothing(path: Path) -> None:
+    path.unlink()
+
+
+def damage_a_byte(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[300] ^= 1
+    path.unlink()
+    path.write_bytes(content)
+
+
+def damage_the_end(path: Path) -> None:
+    content = path.read_bytes()
+    path.unlink()
+    path.write_bytes(content[:-20])
+
+
+def damage_all(path: Path) -> None:
+    path.unlink()
+    path.write_bytes(b"")
+
+
+@pytest.mark.parametrize(
+    "damage", [damage_nothing, damage_a_byte, damage_the_end, damage_all], ids=lambda d: d.__name__
+)
+def test_a_damaged_snapshot_changes_no_answer_and_is_replaced(
+    library: Library, damage: object, searches: list[Ids | None]
+) -> None:
+    before = nearest(library, 20)
+    assert callable(damage)
+    damage(next(library.directory.glob("*.faiss")))
+    assert library.snapshot_fault() is not None
+    assert nearest(library, 20) == before
+    assert len(searches) == 1, "the damaged snapshot was searched"
+    assert library.rebuild_snapshot()
+    assert nearest(library, 20) == before
+    assert len(searches) == 2
+
+
+def test_the_snapshot_of_another_library_is_not_believed(library: Library, tmp_path: Path) -> None:
+    path = next(library.directory.glob("*.faiss"))
+    with Library.open(tmp_path / "second", create=True) as second:
+        second.catalogue.activate_model(second.catalogue.register_model(MODEL))
+        root = second.catalogue.add_root(ROOT, 1, 2)
+        add(second.catalogue, [photo(root, f"{i}.jpg", f"second {i}") for i in range(200)])
+        shutil.copy(path, second.directory / path.name)
+        assert second.snapshot_fault() == "it belongs to another library"
+        assert nearest(second, 20) == expected(second, 20)
+
+
+def test_a_restored_backup_does_not_believe_a_snapshot_of_the_lost_future(
+    library: Library, tmp_path: Path
+) -> None:
+    """Same library id, same number of generations, same row ids: but other photos."""
+    root = library.catalogue.roots()[0]
+    library.close()
+    shutil.copytree(library.directory, tmp_path / "backup")
+    with Library.open(library.directory) as lost:
+        add(lost.catalogue, [photo(root, f"{i}.jpg", f"lost {i}") for i in range(20)])
+        lost.rebuild_snapshot()
+        snapshot = next(lost.directory.glob("*.faiss"))
+    with Library.open(tmp_path / "backup") as restored:
+        add(restored.catalogue, [photo(root, f"{i}.jpg", f"other {i}") for i in range(20)])
+        shutil.copy(snapshot, restored.directory / snapshot.name)
+        assert restored.snapshot_fault() == "it was made from another state of the library"
+        assert nearest(restored, 250) == expected(restored, 250)
+
+
+def test_each_model_answers_from_its_own_snapshot(library: Library) -> None:
+    root = library.catalogue.roots()[0]
+    old = nearest(library, 5)
+    turned = {str(i): vector_of(hash_of(str(i)))[::-1].copy() for i in range(200)}
+    photos = [photo(root, f"{i % 10}/{i}.jpg", str(i)) for i in range(200)]
+    add(library.catalogue, photos, turned, model=OTHER_MODEL)
+    assert library.model == MODEL
+    assert nearest(library, 5) == old
+    library.catalogue.activate_model(library.catalogue.register_model(OTHER_MODEL))
+    assert library.model == OTHER_MODEL
+    turned_queries = QUERIES[:, ::-1].copy()
+    assert library.nearest(turned_queries, 5)[0].tolist() == old
+    assert library.rebuild_snapshot()
+    assert library.nearest(turned_queries, 5)[0].tolist() == old
+    assert len(list(library.directory.glob("*.faiss"))) == 2
+
+
+def test_equal_vectors_are_ordered_by_id_with_and_without_a_snapshot(library: Library) -> None:
+    root = library.catalogue.roots()[0]
+    same = unit(1, 2, 3, 4)
+    twins = [f"twin {i}" for i in range(150)]
+    add(library.catalogue, [photo(root, f"{t}.jpg", t) for t in twins], dict.fromkeys(twins, same))
+    newer = library.nearest(same[None], 20)
+    library.rebuild_snapshot()
+    from_snapshot = library.nearest(same[None], 20)
+    assert newer[0].tolist() == from_snapshot[0].tolist() == [list(range(201, 221))]
+    assert np.array_equal(newer[1], from_snapshot[1])
+
+
+def test_a_small_library_is_searched_without_its_snapshot(
+    library: Library, searches: list[Ids | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(library_module, "WITHOUT_SNAPSHOT", 200)
+    assert nearest(library, 20) == expected(library, 20)
+    assert searches == []
+
+
+def test_vectors_come_in_the_order_asked_for(library: Library) -> None:
+    wanted = np.array([7, 3, 7, 150], dtype=np.int64)
+    rows = library.vectors_of(wanted)
+    for content_id, row in zip(wanted.tolist(), rows, strict=True):
+        (found,) = library.catalogue.photos_of(np.array([content_id]))[content_id]
+        assert np.array_equal(row, unit_rows(vector_of(found.content_hash).astype("<f2")[None])[0])
+    assert library.vectors_of(np.empty(0, np.int64)).shape == (0, 4)
+    with pytest.raises(StorageError, match="1 photos have no embedding"):
+        library.vectors_of(np.array([7, 999]))
+
+
+@pytest.mark.parametrize(
+    ("vectors", "error"),
+    [
+        (np.ones((1, 5), np.float32), ModelMismatchError),
+        (np.ones(4, np.float32), ModelMismatchError),
+        (np.array([[np.nan, 0, 0, 1]], np.float32), UsageError),
+        (np.array([[np.inf, 0, 0, 1]], np.float32), UsageError),
+    ],
+)
+def test_queries_that_do_not_fit_are_refused(
+    library: Library, vectors: Floats, error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        library.nearest(vectors, 5)
+
+
+def test_a_damaged_embedding_is_never_an_answer(library: Library) -> None:
+    library.catalogue._db.change("UPDATE embeddings SET vector = randomblob(8) WHERE id = 9")
+    next(library.directory.glob("*.faiss")).unlink()
+    with pytest.raises(DamageError, match="Embedding 9 "):
+        library.nearest(QUERIES, 5)
+    with pytest.raises(DamageError, match="Embedding 9 "):
+        library.rebuild_snapshot()
+    assert not list(library.directory.glob("*.faiss*"))
+
+
+def test_there_is_no_library_until_one_is_made(tmp_path: Path) -> None:
+    directory = tmp_path / "a" / "library"
+    with pytest.raises(StorageError, match="clipsearch index FOLDER"):
+        Library.open(directory)
+    assert not directory.exists()
+    with Library.open(directory, create=True) as library:
+        assert library.model is None
+        assert not library.rebuild_snapshot()
+        with pytest.raises(StorageError, match="no photos yet"):
+            library.nearest(QUERIES, 5)
+    assert directory.stat().st_mode & 0o777 == 0o700
+    Library.open(directory).close()
+
+
+def test_places_where_no_library_can_be(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("mine")
+    for create in (False, True):
+        with pytest.raises(StorageError, match="is a file"):
+            Library.open(file, create=create)
+        with pytest.raises(StorageError, match="is a file"):
+            Library.open(file / "inside", create=create)
+        with pytest.raises(StorageError, match="File name too long"):
+            Library.open(tmp_path / ("x" * 300), create=create)
+    with pytest.raises(StorageError, match="cannot be created"):
+        Library.open(Path("/proc/library"), create=True)
+    assert file.read_text() == "mine"
+
+
+def test_a_catalogue_that_vanished_is_not_replaced_by_an_empty_one(library: Library) -> None:
+    library.close()
+    (library.directory / "catalogue.sqlite").unlink()
+    for create in (False, True):
+        with pytest.raises(DamageError, match="is gone"):
+            Library.open(library.directory, create=create)
+    assert not (library.directory / "catalogue.sqlite").exists()
+
+
+def test_one_library_may_nest_its_writer_and_another_may_not_write(library: Library) -> None:
+    with library.writer():
+        with library.writer():
+            library.rebuild_snapshot()
+        with (
+            Library.open(library.directory) as second,
+            pytest.raises(LockedError, match=f"process {os.getpid()} "),
+            second.writer(),
+        ):
+            pytest.fail("two writers")
+    with Library.open(library.directory) as second, second.writer():
+        pass
+
+
+def test_the_next_writer_removes_what_a_killed_one_left(library: Library) -> None:
+    script = (
+        "import sys; from pathlib import Path; from clipsearch.library import Library\n"
+        "library = Library.open(Path(sys.argv[1]))\n"
+        "library.rebuild_snapshot()"
+    )
+    add(library.catalogue, [photo(library.catalogue.roots()[0], "new.jpg", "new")])
+    path = next(library.directory.glob("*.faiss"))
+    old = path.read_bytes()
+    for place, is_new in (("after_temp_write", False), ("after_rename", True)):
+        killed = subprocess.run(
+            [sys.executable, "-c", script, str(library.directory)],
+            env=os.environ | {"CLIPSEARCH_FAILPOINT": f"{place}=exit"},
+            check=False,
+        )
+        assert killed.returncode == -9
+        assert (path.read_bytes() != old) is is_new
+        assert bool(list(library.directory.glob("*.tmp"))) is not is_new
+        assert nearest(library, 20) == expected(library, 20)
+        with library.writer():
+            assert not list(library.directory.glob("*.tmp"))
+
+
+def test_a_search_sees_one_generation_while_another_process_writes(library: Library) -> None:
+    """Each batch replaces photos by equally many: any mixture would change their number."""
+    stop = threading.Event()
+    failures: list[BaseException] = []
+
+    def rewrite() -> None:
+        try:
+            with Library.open(library.directory) as writer:
+                root = writer.catalogue.roots()[0]
+                for turn in range(1000):
+                    if stop.is_set():
+                        return
+                    names = [(f"{i % 10}/{i}.jpg", f"{turn} {i}") for i in range(40)]
+                    add(writer.catalogue, [photo(root, *name) for name in names])
+                    if turn % 5 == 0:
+                        writer.rebuild_snapshot()
+        except BaseException as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=rewrite)
+    thread.start()
+    try:
+        for _ in range(40):
+            with library.catalogue.reading():
+                ids, _ = library.nearest(QUERIES, 1000)
+                live = library.catalogue.live_contents().tolist()
+                assert len(live) == 200
+                assert all(sorted(row) == live for row in ids.tolist())
+    finally:
+        stop.set()
+        thread.join()
+    assert failures == []
+
+
+def test_a_search_imports_neither_faiss_nor_torch_for_a_small_library(library: Library) -> None:
+    script = (
+        "import sys; from pathlib import Path; import numpy as np\n"
+        "from clipsearch.library import Library\n"
+        "with Library.open(Path(sys.argv[1])) as library:\n"
+        "    library.nearest(np.ones((1, 4), np.float32) / 2, 5)\n"
+        "print({'faiss', 'torch', 'platformdirs', 'PIL'} & set(sys.modules))"
+    )
+    asked = subprocess.run(
+        [sys.executable, "-c", script, str(library.directory)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert asked.stdout == "set()\n"
+
+
+CHANGES = st.lists(
+    st.tuples(
+        st.sampled_from(
+            ["write", "write", "missing", "present", "delete", "erase", "forget", "snapshot"]
+        ),
+        st.integers(0, 2),
+        st.lists(st.tuples(st.integers(0, 11), st.integers(0, 15)), min_size=1, max_size=6),
+    ),
+    min_size=3,
+    max_size=14,
+)
+
+
+@settings(
+    max_examples=25,
+    derandomize=True,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(changes=CHANGES)
+def test_any_history_is_answered_as_a_dictionary_would(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, changes: list
+) -> None:
+    """The model: path -> [content, is it there]. Contents without an embedding are not found."""
+    monkeypatch.setattr(library_module, "WITHOUT_SNAPSHOT", 0)
+    files: dict[tuple[int, int], tuple[str, bool]] = {}
+    unencoded: set[str] = set()
+    with Library.open(tmp_path_factory.mktemp("history"), create=True) as library:
+        catalogue = library.catalogue
+        model_id = catalogue.register_model(MODEL)
+        catalogue.activate_model(model_id)
+        for kind, number, chosen in changes:
+            root = catalogue.add_root(b"/root%d" % number, 1, 2)
+            names = {(number, name) for name, _ in chosen} & files.keys()
+            photo_ids = ids_at(catalogue, root)
+            rows = [photo_ids[b"%d" % name] for _, name in names]
+            if kind == "write":
+                add(catalogue, [photo(root, f"{n}", f"c{c}") for n, c in dict(chosen).items()])
+                for name, content in dict(chosen).items():
+                    files[number, name] = (f"c{content}", True)
+                    unencoded.discard(f"c{content}")
+            elif kind in ("missing", "present"):
+                there = kind == "present"
+                (catalogue.mark_present if there else catalogue.mark_missing)(rows)
+                files |= {name: (files[name][0], there) for name in names}
+            elif kind == "delete":
+                catalogue.delete_photos(rows)
+                files = {name: file for name, file in files.items() if name not in names}
+            elif kind == "erase":
+                lost = [f"c{content}" for _, content in chosen]
+                _erase(library, lost)
+                unencoded |= set(lost)
+            elif kind == "forget":
+                catalogue.forget_root(root)
+                files = {name: file for name, file in files.items() if name[0] != number}
+            else:
+                library.rebuild_snapshot()
+            _agree(library, {c for c, there in files.values() if there} - unencoded)
+            odd = {c for (r, _), (c, there) in files.items() if there and r == 1} - unencoded
+            _agree(library, odd, PhotoFilter(("/root1",)))
+
+
+def _erase(library: Library, contents: list[str]) -> None:
+    ids = [
+        library.catalogue._db.value("SELECT id FROM contents WHERE hash = ?", (hash_of(content),))
+        for content in contents
+    ]
+    library.catalogue.erase_embeddings(1, [i for i in ids if i is not None])
+
+
+def _agree(library: Library, contents: set[str], wanted: PhotoFilter | None = None) -> None:
+    allowed = None if wanted is None else library.catalogue.live_contents(wanted)
+    ids, scores = library.nearest(QUERIES[:1], 50, allowed)
+    rows = library.catalogue.photos_of(ids[0], wanted)
+    found = {rows[i][0].content_hash: score for i, score in zip(ids[0], scores[0], strict=True)}
+    assert found.keys() == {hash_of(content) for content in contents}
+    for content_hash, score in found.items():
+        row = unit_rows(vector_of(content_hash).astype("<f2")[None])[0]
+        assert abs(float(row @ QUERIES[0]) - score) < 1e-6
