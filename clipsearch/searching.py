@@ -238,7 +238,8 @@ def _best(
     k = top_k + 1
     while True:
         found, cosines = library.nearest(vector[None], k, allowed)  # (1, m) each
-        ids, scores = found[0], np.round(cosines[0], _DECIMALS)
+        ids = found[0]
+        scores = np.round(cosines[0].astype(np.float64), _DECIMALS) + 0.0  # no -0.0
         # Every content has at least one photo, so k contents are enough, unless one that was cut
         # off scores as much as the last one kept: then the path decides, and all are needed.
         if len(ids) < k or scores[top_k - 1] > scores[-1]:
