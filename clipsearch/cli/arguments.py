@@ -7,7 +7,7 @@ the one place that tells them apart: everything with two dashes is an option; wi
 
 import os
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import typer
 from typer.core import TyperCommand, TyperOption
@@ -25,6 +25,13 @@ def examples(*lines: str) -> str:
 def as_paths(arguments: Sequence[str]) -> list[bytes]:
     """Paths as the shell gave them; `~` is the shell's, so it is not expanded again."""
     return [os.fsencode(argument) for argument in arguments]
+
+
+def at_most_one(given: Mapping[str, object]) -> None:
+    """Raise UsageError when more than one of these contradicting options is given."""
+    names = [name for name, value in given.items() if value]
+    if len(names) > 1:
+        raise UsageError(f"{' and '.join(names)} are given together", "Choose one of them")
 
 
 def options_first(

@@ -1,15 +1,17 @@
 """What `--open`, `--copy-to` and `--link-to` do with the photos that were found."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from clipsearch.cli.arguments import at_most_one
 from clipsearch.cli.escape import visible, visible_path
 from clipsearch.cli.output import note
-from clipsearch.errors import ClipsearchError, PhotoError, UsageError
+from clipsearch.errors import ClipsearchError, PhotoError
 
 # More windows than this at once help nobody.
 MOST_OPENED = 5
@@ -25,10 +27,16 @@ class Delivery:
 
 def delivery_of(copy_to: str | None, link_to: str | None) -> Delivery | None:
     """What the two options ask for. Raises UsageError when both are given."""
-    if copy_to and link_to:
-        raise UsageError("--copy-to and --link-to are given together", "Choose one of them")
+    at_most_one({"--copy-to": copy_to, "--link-to": link_to})
     folder = copy_to or link_to
     return Delivery(os.path.abspath(os.fsencode(folder)), bool(link_to)) if folder else None
+
+
+def inside(delivery: Delivery, label: str) -> Delivery:
+    """The same for a folder of that label: one folder, whatever characters the label has."""
+    name = os.fsencode(re.sub(r"[/\\:\0]", "_", label))
+    safe = b"_" + name.lstrip(b".") if name.startswith(b".") else name
+    return replace(delivery, folder=os.path.join(delivery.folder, safe[:255]))
 
 
 def deliver(paths: Iterable[bytes], delivery: Delivery) -> int:

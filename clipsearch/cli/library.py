@@ -95,15 +95,15 @@ def roots(library: LibraryOption = None, json: JsonOption = False) -> int:
         return 0
     rows = (
         (
-            _fsdecode(root.path),
             "online" if _is_online(root) else "offline",
             f"{datetime.fromtimestamp(root.scanned_at):%Y-%m-%d %H:%M}"
             if root.scanned_at is not None
             else "never to the end",
+            _fsdecode(root.path),
         )
         for root in found
     )
-    say_table([Column("folder"), Column("state"), Column("last read")], rows)
+    say_table([Column("state"), Column("last read"), Column("folder", whole=True)], rows)
     return 0
 
 
@@ -125,7 +125,7 @@ def problems(
             say_json({**path_fields(row.path), "kind": row.kind, "reason": row.reason})
     else:
         rows = ((row.kind, row.reason, _fsdecode(row.path)) for row in found)
-        say_table([Column("kind"), Column("reason"), Column("file")], rows)
+        say_table([Column("kind"), Column("reason"), Column("file", whole=True)], rows)
     if not found:
         note("clipsearch: no problems are recorded.")
         return NOTHING_FOUND

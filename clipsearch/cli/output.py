@@ -17,10 +17,15 @@ from clipsearch.cli.escape import csv_cell, json_line, visible
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of a table; numbers are best aligned to the right, where they are never wrapped."""
+    """A column of a table. Numbers are best aligned to the right, where they are never wrapped.
+
+    A path is `whole`: broken over lines of a table it could not be copied. Such a column is the
+    last one.
+    """
 
     title: str
     align: Literal["left", "right"] = "left"
+    whole: bool = False
 
 
 def prepare_streams() -> None:
@@ -86,11 +91,14 @@ def write_bytes(data: bytes) -> None:
 
 def say_table(columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> None:
     """A table: with titles and aligned on a terminal, otherwise one tab between two columns."""
-    if sys.stdout.isatty():
-        _draw(columns, rows, sys.stdout)
-        return
-    for row in rows:
-        say("\t".join(map(visible, row)))
+    shown = [[visible(cell) for cell in row] for row in rows]
+    if not sys.stdout.isatty():
+        for row in shown:
+            say("\t".join(row))
+    elif columns[-1].whole:
+        _draw_lines(columns, shown, sys.stdout)
+    else:
+        _draw_table(columns, shown, sys.stdout)
 
 
 def say_csv(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -103,7 +111,7 @@ def say_csv(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         writer.writerow([csv_cell(cell) for cell in row])
 
 
-def _draw(columns: Sequence[Column], rows: Iterable[Sequence[str]], stream: TextIO) -> None:
+def _draw_table(columns: Sequence[Column], rows: list[list[str]], stream: TextIO) -> None:
     # Imported here: rich takes longer to import than everything else in this room together.
     from rich.console import Console
     from rich.table import Table
@@ -116,5 +124,24 @@ def _draw(columns: Sequence[Column], rows: Iterable[Sequence[str]], stream: Text
         )
     for row in rows:
         # Text, not strings: rich would take brackets in file names for its markup.
-        table.add_row(*(Text(visible(cell)) for cell in row))
+        table.add_row(*map(Text, row))
     Console(file=stream, highlight=False).print(table)
+
+
+def _draw_lines(columns: Sequence[Column], rows: list[list[str]], stream: TextIO) -> None:
+    """Aligned columns, but lines as long as they are: the terminal itself may wrap them."""
+    from rich.cells import cell_len
+    from rich.console import Console
+    from rich.text import Text
+
+    titles = [column.title for column in columns]
+    widths = [max(map(cell_len, cells)) for cells in zip(titles, *rows, strict=True)]
+    console = Console(file=stream, highlight=False)
+    for row, style in ((titles, "bold"), *((row, "") for row in rows)):
+        padded = [
+            " " * (width - cell_len(cell)) + cell
+            if column.align == "right"
+            else cell + " " * (width - cell_len(cell))
+            for cell, width, column in zip(row, widths, columns, strict=True)
+        ]
+        console.print(Text("  ".join(padded).rstrip(), style), soft_wrap=True)

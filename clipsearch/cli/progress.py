@@ -31,6 +31,7 @@ WORDS = {
     "download": "fetching the model",
     "export": "preparing the model",
     "verify": "verifying the model",
+    "labels": "reading the labels",
     "classify": "classifying",
     "copy": "copying",
 }

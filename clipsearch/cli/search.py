@@ -5,13 +5,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from clipsearch.cli.arguments import examples
+from clipsearch.cli.arguments import at_most_one, examples
 from clipsearch.cli.delivering import deliver, delivery_of, open_photos
 from clipsearch.cli.escape import path_fields, visible
 from clipsearch.cli.opening import open_library, towers_of
 from clipsearch.cli.options import CopyToOption, JsonOption, LibraryOption, LinkToOption
 from clipsearch.cli.output import Column, note, say_json, say_table, write_bytes
-from clipsearch.errors import UsageError
 
 if TYPE_CHECKING:
     from clipsearch.searching import SearchResult
@@ -67,8 +66,7 @@ def search(
 
     The score is the cosine between query and photo: compare scores within one search only.
     """
-    if json and print0:
-        raise UsageError("--json and --print0 are given together", "Choose one of them")
+    at_most_one({"--json": json, "--print0": print0})
     delivery = delivery_of(copy_to, link_to)
 
     from clipsearch.query import parse_query
@@ -115,7 +113,7 @@ def record_of(result: "SearchResult") -> dict[str, object]:
 
 
 def _say_table(results: tuple["SearchResult", ...]) -> None:
-    columns = [Column("score", "right"), Column("taken"), Column("photo")]
+    columns = [Column("score", "right"), Column("taken"), Column("photo", whole=True)]
     rows = (
         (
             score_in_words(result.score),
