@@ -46,14 +46,18 @@ def write_atomically(target: Path, tensors: dict[str, Tensor], note: dict[str, s
     target.parent.mkdir(parents=True, exist_ok=True)
     unfinished = target.with_name(target.name + ".unfinished")
     save_file({name: t.contiguous() for name, t in tensors.items()}, unfinished, metadata=note)
-    for path in (unfinished, None):
-        if path is None:
-            unfinished.replace(target)
-        descriptor = os.open(path or target.parent, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    unfinished.chmod(0o644)  # safetensors writes for the owner alone; exported weights are shipped
+    _fsync(unfinished)
+    unfinished.replace(target)
+    _fsync(target.parent)
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def latest_checkpoint(folder: str | os.PathLike[str]) -> Path | None:

@@ -51,6 +51,10 @@ def test_a_resumed_run_equals_one_that_never_stopped(tmp_path: Path) -> None:
             assert torch.equal(stopped.state_dict()[name], tensor), name
 
 
+def test_other_users_may_read_what_was_written(tmp_path: Path) -> None:
+    assert saved(TinyRun(steps=1), tmp_path, 1).stat().st_mode & 0o777 == 0o644
+
+
 def test_only_the_last_two_are_kept(tmp_path: Path) -> None:
     run = TinyRun(steps=1)
     for step in (1, 2, 3):
