@@ -16,6 +16,18 @@ from clipsearch.errors import MissingExtraError, ModelUnavailableError
 from clipsearch.types import Preprocess
 
 TEXT_MODEL_DIR = "text_model"
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "sentencepiece.bpe.model",
+    "spiece.model",
+    "tokenizer.model",
+    "vocab.json",
+    "vocab.txt",
+    "merges.txt",
+)
 
 _SIGLIP_MEAN = (0.5, 0.5, 0.5)
 
@@ -44,6 +56,7 @@ def load_model(directory: Path) -> LoadedModel:
 
     config = read_config(directory)
     overrides = _text_model_override(directory, config)
+    _require_tokenizer(directory, config)
     name = f"local-dir:{directory}"
     try:
         model = open_clip.create_model_from_pretrained(name, return_transform=False, **overrides)
@@ -215,8 +228,22 @@ def _text_model_override(directory: Path, config: dict[str, Any]) -> dict[str, A
         require_transformers()
     if "hf_model_name" not in text_cfg:
         return {}
-    local = str(directory / TEXT_MODEL_DIR)
-    return {"text_cfg": {**text_cfg, "hf_model_name": local, "hf_model_pretrained": False}}
+    local = directory / TEXT_MODEL_DIR
+    if not (local / "config.json").is_file():
+        raise ModelUnavailableError(
+            f"the configuration of the text tower {text_cfg['hf_model_name']} is missing",
+            f"Put it beside the weights as {TEXT_MODEL_DIR}/config.json",
+        )
+    return {"text_cfg": {**text_cfg, "hf_model_name": str(local), "hf_model_pretrained": False}}
+
+
+def _require_tokenizer(directory: Path, config: dict[str, Any]) -> None:
+    """A tokenizer from transformers has to lie beside the weights; open_clip would look online."""
+    name = config["model_cfg"]["text_cfg"].get("hf_tokenizer_name")
+    if name and not any((directory / each).is_file() for each in TOKENIZER_FILES):
+        raise ModelUnavailableError(
+            f"the tokenizer {name} is missing", "Put its tokenizer.json beside the weights"
+        )
 
 
 def require_transformers() -> None:

@@ -22,6 +22,7 @@ from clipsearch.encoders.naming import (
 )
 from clipsearch.encoders.openclip import (
     TEXT_MODEL_DIR,
+    TOKENIZER_FILES,
     config_for,
     hub_file,
     read_config,
@@ -31,19 +32,6 @@ from clipsearch.encoders.store import VOCABULARY
 from clipsearch.encoders.weights import CONFIG_NAME, preferred_weights, stored_name
 from clipsearch.errors import ModelUnavailableError
 from clipsearch.types import Progress
-
-_TOKENIZER_FILES = (
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "sentencepiece.bpe.model",
-    "spiece.model",
-    "tokenizer.model",
-    "vocab.json",
-    "vocab.txt",
-    "merges.txt",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +55,7 @@ def prepare(source: Source, folder: Path, downloads: Path, progress: Progress) -
     if isinstance(source, CheckpointSource):
         _write_config(folder, config_for(source.architecture, None))
         _copy(source.weights, folder / stored_name(source.weights))
+        _copy_companions(source.weights.parent, folder)
         return Prepared()
     if isinstance(source, TagSource):
         return _fetch_tag(source, folder, downloads, progress)
@@ -111,16 +100,17 @@ def _copy_directory(source: LocalSource, folder: Path) -> Prepared:
     config = read_config(source.directory)
     _copy(weights, folder / stored_name(weights))
     _write_config(folder, config)
-    for name in (*_TOKENIZER_FILES, VOCABULARY):
-        if (source.directory / name).is_file():
-            _copy(source.directory / name, folder / name)
-    if (source.directory / TEXT_MODEL_DIR / "config.json").is_file():
-        (folder / TEXT_MODEL_DIR).mkdir()
-        _copy(
-            source.directory / TEXT_MODEL_DIR / "config.json",
-            folder / TEXT_MODEL_DIR / "config.json",
-        )
+    _copy_companions(weights.parent, folder)
     return Prepared()
+
+
+def _copy_companions(origin: Path, folder: Path) -> None:
+    """Copy what may lie beside weights: tokenizer, vocabulary, the text tower's configuration."""
+    text_model = f"{TEXT_MODEL_DIR}/config.json"
+    for name in (*TOKENIZER_FILES, VOCABULARY, text_model):
+        if (origin / name).is_file():
+            (folder / name).parent.mkdir(exist_ok=True)
+            _copy(origin / name, folder / name)
 
 
 def _fetch_tag(source: TagSource, folder: Path, downloads: Path, progress: Progress) -> Prepared:
@@ -162,7 +152,7 @@ def _fetch_model(
     text_cfg = config["model_cfg"]["text_cfg"]
     if text_cfg.get("hf_tokenizer_name"):
         tokenizer = _other(repository, text_cfg["hf_tokenizer_name"])
-        _fetch_some(tokenizer, _TOKENIZER_FILES, folder, downloads, progress)
+        _fetch_some(tokenizer, TOKENIZER_FILES, folder, downloads, progress)
     if text_cfg.get("hf_model_name"):
         text_model = _other(repository, text_cfg["hf_model_name"])
         (folder / TEXT_MODEL_DIR).mkdir()
