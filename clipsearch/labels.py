@@ -58,9 +58,14 @@ def labels_from_file(path: str) -> tuple[Label, ...]:
 
 
 def labels_from_folders(folders: Iterable[bytes]) -> tuple[Label, ...]:
-    """One label per folder name, sorted by name: the last part of each path, once each."""
-    names = sorted({folder_label(folder) for folder in folders})
-    return _distinct(((repr(name), Label(name, words_of(name))) for name in names), "the folders")
+    """One label per folder name, the last part of each path, sorted by name.
+
+    Names that differ only in case or separators are one label, named after the first.
+    """
+    names = sorted({folder_label(folder) for folder in folders}, reverse=True)
+    by_meaning = {meaning_of(name): Label(name, words_of(name)) for name in names}
+    labels = sorted(by_meaning.values(), key=lambda label: label.name)
+    return _distinct(((repr(label.name), label) for label in labels), "the folders")
 
 
 def folder_label(folder: bytes) -> str:
@@ -77,6 +82,11 @@ def words_of(name: str) -> str:
     if " " not in readable:
         readable = _BREAKS.sub(" ", _CAMEL.sub(" ", _NUMBERED.sub("", readable)))
     return " ".join(readable.split()) or name
+
+
+def meaning_of(name: str) -> str:
+    """What names have in common that differ only in case and separators."""
+    return words_of(name).replace("-", " ").casefold()
 
 
 def _halves(text: str) -> tuple[str, str]:

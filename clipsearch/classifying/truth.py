@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from clipsearch.classifying.deciding import PhotoLabels
-from clipsearch.labels import Label, folder_label, words_of
+from clipsearch.labels import Label, folder_label, meaning_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +50,14 @@ class FolderTruth:
     """Which label the folder of a photo is called; case and separators make no difference."""
 
     def __init__(self, labels: Sequence[Label]) -> None:
-        self._by_words = {_key(label.name): i for i, label in enumerate(labels)}
+        self._by_words = {meaning_of(label.name): i for i, label in enumerate(labels)}
         self._by_folder: dict[bytes, int | None] = {}
 
     def number_of(self, path: bytes) -> int | None:
         """The number of the label that the photo's own folder is called, or None."""
         folder = os.path.dirname(path)
         if folder not in self._by_folder:
-            self._by_folder[folder] = self._by_words.get(_key(folder_label(folder)))
+            self._by_folder[folder] = self._by_words.get(meaning_of(folder_label(folder)))
         return self._by_folder[folder]
 
 
@@ -99,7 +99,3 @@ class TruthTally:
             ),
             confusions=tuple(LabelConfusion(t, p, count) for (t, p), count in confusions),
         )
-
-
-def _key(name: str) -> str:
-    return words_of(name).replace("-", " ").casefold()

@@ -1,0 +1,51 @@
+import pytest
+
+from clipsearch.classifying import LabelAccuracy, LabelConfusion, LabelProbability, PhotoLabels
+from clipsearch.classifying.truth import FolderTruth, TruthTally
+from clipsearch.labels import labels_from_text
+
+LABELS = labels_from_text("cat,dog,stop_sign")
+
+
+def taken_for(predicted: str, truth: str | None, rank: int | None) -> PhotoLabels:
+    return PhotoLabels(
+        b"/p", (LabelProbability(predicted, 0.9, 0.3),), (predicted,), None, truth, rank
+    )
+
+
+@pytest.mark.parametrize(
+    ("path", "number"),
+    [
+        (b"/photos/cat/1.jpg", 0),
+        (b"/photos/Dog/1.jpg", 1),
+        (b"/photos/Stop-Sign/1.jpg", 2),
+        (b"/photos/cat/old/1.jpg", None),
+        (b"/1.jpg", None),
+    ],
+)
+def test_the_photos_own_folder_is_its_truth(path: bytes, number: int | None) -> None:
+    assert FolderTruth(LABELS).number_of(path) == number
+
+
+def test_report_of_a_hand_counted_run() -> None:
+    tally = TruthTally(LABELS)
+    for result in [
+        taken_for("cat", "cat", 1),
+        taken_for("dog", "cat", 2),
+        taken_for("dog", "cat", 6),
+        taken_for("dog", "dog", 1),
+        taken_for("cat", "dog", 5),
+        taken_for("cat", None, None),
+    ]:
+        tally.add(result)
+    report = tally.report()
+    assert (report.photos, report.others) == (5, 1)
+    assert report.top_1 == pytest.approx(2 / 5)
+    assert report.top_5 == pytest.approx(4 / 5)
+    assert report.by_label == (LabelAccuracy("cat", 3, 1, 2), LabelAccuracy("dog", 2, 1, 2))
+    assert report.confusions == (LabelConfusion("cat", "dog", 2), LabelConfusion("dog", "cat", 1))
+
+
+def test_a_report_of_nothing_claims_nothing() -> None:
+    report = TruthTally(LABELS).report()
+    assert (report.photos, report.top_1, report.top_5) == (0, None, None)
