@@ -31,6 +31,8 @@ from clipsearch.types import Floats, Ids, ModelInfo
 
 # Up to this many embeddings the catalogue answers before FAISS would even be imported.
 WITHOUT_SNAPSHOT = 8192
+# Up to this many embeddings beside a snapshot add no more than 10 ms to a search.
+BESIDE_SNAPSHOT = 2048
 
 
 class Library:
@@ -156,6 +158,22 @@ class Library:
             model_id, info = self._active()
             return self._fault(model_id, info)
 
+    def refresh_snapshot(self) -> bool:
+        """Rebuild the active model's snapshot if searching is slow without; whether it was done.
+
+        A small library needs none, and a few new photos are found as fast beside the old one.
+        Raises as `rebuild_snapshot` does.
+        """
+        with self.catalogue.reading():
+            model_id = self.catalogue.active_model_id()
+            if model_id is None:
+                return False
+            if not self.catalogue.has_more_embeddings_than(model_id, WITHOUT_SNAPSHOT):
+                return False
+            if not self._is_outdated(model_id, self._active()[1]):
+                return False
+        return self.rebuild_snapshot()
+
     def rebuild_snapshot(self) -> bool:
         """Bring the active model's snapshot up to date; whether anything had to be done.
 
@@ -198,21 +216,34 @@ class Library:
 
     def _fault(self, model_id: int, info: ModelInfo) -> str | None:
         try:
-            header = verify_snapshot(
-                self._snapshot_path(info),
-                self.catalogue.library_id(),
-                info.fingerprint,
-                info.embed_dim,
-            ).header
+            header = self._header(info)
         except UnusableSnapshot as reason:
             return str(reason)
-        if not self._is_of_our_past(header):
-            return "it was made from another state of the library"
         if self.catalogue.erased_generation() > header.generation:
             return "embeddings were erased since"
         if self.catalogue.last_embedding_id(model_id) != header.last_embedding_id:
             return "embeddings were added since"
         return None
+
+    def _is_outdated(self, model_id: int, info: ModelInfo) -> bool:
+        try:
+            header = self._header(info)
+        except UnusableSnapshot:
+            return True
+        newer = self.catalogue.count_newer_embeddings(model_id, header.last_embedding_id)
+        return newer > BESIDE_SNAPSHOT or self.catalogue.erased_generation() > header.generation
+
+    def _header(self, info: ModelInfo) -> SnapshotHeader:
+        """The header of a snapshot that searches would use. Raises UnusableSnapshot."""
+        header = verify_snapshot(
+            self._snapshot_path(info),
+            self.catalogue.library_id(),
+            info.fingerprint,
+            info.embed_dim,
+        ).header
+        if not self._is_of_our_past(header):
+            raise UnusableSnapshot("it was made from another state of the library")
+        return header
 
     def _usable_snapshot(self, model_id: int, info: ModelInfo) -> Snapshot | None:
         """The snapshot, if there is one that the catalogue's history confirms and needs."""

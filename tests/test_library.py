@@ -190,7 +190,27 @@ def test_a_snapshot_is_rebuilt_only_when_it_has_to_be(library: Library) -> None:
     assert nearest(library, 20) == expected(library, 20)
 
 
-def damage_nothing(path: Path) -> None:
+def test_refreshing_rebuilds_only_what_makes_searching_slow(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = library.catalogue.roots()[0]
+    monkeypatch.setattr(library_module, "BESIDE_SNAPSHOT", 10)
+    add(library.catalogue, [photo(root, f"{i}.jpg", f"few {i}") for i in range(10)])
+    assert not library.refresh_snapshot()
+    add(library.catalogue, [photo(root, "last.jpg", "last")])
+    assert library.refresh_snapshot()
+    assert library.snapshot_fault() is None
+    library.catalogue.erase_embeddings(1, [5])
+    assert library.refresh_snapshot()
+    assert library.snapshot_fault() is None
+    next(library.directory.glob("*.faiss")).unlink()
+    monkeypatch.setattr(library_module, "WITHOUT_SNAPSHOT", 500)
+    assert not library.refresh_snapshot()
+    monkeypatch.setattr(library_module, "WITHOUT_SNAPSHOT", 200)
+    assert library.refresh_snapshot()
+
+
+def remove(path: Path) -> None:
     path.unlink()
 
 
@@ -213,7 +233,7 @@ def damage_all(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "damage", [damage_nothing, damage_a_byte, damage_the_end, damage_all], ids=lambda d: d.__name__
+    "damage", [remove, damage_a_byte, damage_the_end, damage_all], ids=lambda d: d.__name__
 )
 def test_a_damaged_snapshot_changes_no_answer_and_is_replaced(
     library: Library, damage: object, searches: list[Ids | None]

@@ -291,6 +291,10 @@ class Catalogue:
         newest = self._db.value("SELECT max(id) FROM embeddings WHERE model_id = ?", (model_id,))
         return newest or 0
 
+    def count_newer_embeddings(self, model_id: int, after_id: int) -> int:
+        """How many embeddings of a model are newer than row `after_id`."""
+        return embedding_rows.count_newer(self._db, model_id, after_id)
+
     def count_unembedded(self, model_id: int) -> int:
         """Contents with a live photo that this model has not encoded."""
         return photo_rows.count_unembedded(self._db, model_id)

@@ -5,17 +5,18 @@ one and one that is no catalogue are refused without SQLite having touched them.
 """
 
 import os
-import shutil
 import sqlite3
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from clipsearch.errors import ClipsearchError, DamageError, LockedError, StorageError
 from clipsearch.failpoints import reach
 from clipsearch.storage.schema import APPLICATION_ID
+
+if TYPE_CHECKING:
+    import tempfile
 
 BUSY_SECONDS = 5.0
 _HEADER_SIZE = 100
@@ -176,6 +177,10 @@ class Connection:
             return _connect(self._copied(), "mode=rw", any_thread=any_thread)
 
     def _copied(self) -> Path:
+        # Rarely needed, and slow to import.
+        import shutil
+        import tempfile
+
         self._copy = tempfile.TemporaryDirectory(prefix="clipsearch-")
         target = Path(self._copy.name) / self.path.name
         shutil.copyfile(self.path, target)
@@ -221,6 +226,8 @@ def damaged(path: Path, what: str) -> DamageError:
 
 def no_space(path: Path, reason: object) -> StorageError:
     """The error for a write that failed, with the space that is left there."""
+    import shutil
+
     try:
         left = f"; {shutil.disk_usage(path.parent).free / 1e6:.0f} MB are free there"
     except OSError:

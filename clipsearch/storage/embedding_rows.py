@@ -11,7 +11,7 @@ from clipsearch.storage.half_floats import (
     Halves,
     faulty_rows,
     pack,
-    unit_rows,
+    rows_and_norms,
     unpack,
     vector_fault,
 )
@@ -29,11 +29,16 @@ _SELECT = """SELECT e.id, e.content_id, e.checksum, c.hash, e.vector
 
 @dataclass(frozen=True, slots=True)
 class StoredBlock:
-    """Some embeddings as they are stored: `halves` is (n, dim) float16."""
+    """Some embeddings as they are stored: `halves` is (n, dim) float16.
+
+    `rows` are the same as unit float32 rows, `norms` (n,) their lengths before normalising.
+    """
 
     row_ids: Ids
     content_ids: Ids
     halves: Halves
+    rows: Floats
+    norms: Floats
 
 
 def write_embeddings(
@@ -88,7 +93,7 @@ def embeddings(
 ) -> Iterator[EmbeddingBlock]:
     """Checked unit rows, by row id; see `stored_blocks`."""
     for block in stored_blocks(connection, model_id, after_id, content_ids):
-        yield EmbeddingBlock(block.row_ids, block.content_ids, unit_rows(block.halves))
+        yield EmbeddingBlock(block.row_ids, block.content_ids, block.rows)
 
 
 def stored_blocks(
@@ -101,9 +106,22 @@ def stored_blocks(
     """
     info = model_info(connection, model_id)
     for rows in _pages(connection, model_id, after_id, content_ids):
-        for row in _faulty(rows, info):
-            raise _bad_row(connection, *row[:2])
-        yield _block(rows, info.embed_dim)
+        mismatched = _mismatched(rows, info)
+        if mismatched:
+            raise _bad_row(connection, *mismatched[0][:2])
+        block = _block(rows, info.embed_dim)
+        for position in faulty_rows(block.norms):
+            raise _bad_row(connection, *rows[position][:2])
+        yield block
+
+
+def count_newer(connection: Connection, model_id: int, after_id: int) -> int:
+    """How many embeddings of a model are newer than row `after_id`."""
+    return int(
+        connection.value(
+            "SELECT count(*) FROM embeddings WHERE model_id = ? AND id > ?", (model_id, after_id)
+        )
+    )
 
 
 def embedded_contents(connection: Connection, model_id: int, up_to_id: int) -> Ids:
@@ -130,8 +148,13 @@ def has_more_than(connection: Connection, model_id: int, number: int) -> bool:
 def damaged_embeddings(connection: Connection, model_id: int) -> Ids:
     """Contents whose embedding by this model does not fit its checksum, sorted."""
     info = model_info(connection, model_id)
-    pages = _pages(connection, model_id, 0, None)
-    return np.sort(to_ids([row[1:2] for rows in pages for row in _faulty(rows, info)]))
+    bad: list[Row] = []
+    for rows in _pages(connection, model_id, 0, None):
+        mismatched = _mismatched(rows, info)
+        bad += mismatched
+        fitting = [row for row in rows if row not in mismatched] if mismatched else rows
+        bad += [fitting[i] for i in faulty_rows(_block(fitting, info.embed_dim).norms)]
+    return np.sort(to_ids([row[1:2] for row in bad]))
 
 
 def erase_embeddings(connection: Connection, model_id: int, content_ids: Iterable[int]) -> int:
@@ -172,25 +195,24 @@ def _pages_by_row(connection: Connection, model_id: int, after_id: int) -> Itera
             return
 
 
-def _faulty(rows: list[Row], info: ModelInfo) -> list[Row]:
-    """Those rows of a page that do not fit their checksum, or are no unit vectors."""
+def _mismatched(rows: list[Row], info: ModelInfo) -> list[Row]:
+    """Those rows of a page that do not fit their checksum or the model's dimension."""
     seed = embedding_seed(info.fingerprint)
     size = 2 * info.embed_dim
-    faulty = [
+    return [
         row
         for row in rows
         if len(row[4]) != size or embedding_checksum(seed, row[3], row[4]) != row[2]
     ]
-    if not faulty:
-        faulty = [rows[i] for i in faulty_rows(_block(rows, info.embed_dim).halves)]
-    return faulty
 
 
 def _block(rows: list[Row], dim: int) -> StoredBlock:
+    halves = unpack([row[4] for row in rows], dim)
     return StoredBlock(
-        to_ids([row[:1] for row in rows]),
-        to_ids([row[1:2] for row in rows]),
-        unpack([row[4] for row in rows], dim),
+        np.array([row[0] for row in rows], dtype=np.int64),
+        np.array([row[1] for row in rows], dtype=np.int64),
+        halves,
+        *rows_and_norms(halves),
     )
 
 

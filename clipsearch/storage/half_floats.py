@@ -61,11 +61,17 @@ def norms(rows: Floats) -> Floats:
 
 def unit_rows(halves: Halves) -> Floats:
     """Stored rows (n, dim) as unit float32 rows: what every search computes with."""
+    return rows_and_norms(halves)[0]
+
+
+def rows_and_norms(halves: Halves) -> tuple[Floats, Floats]:
+    """Stored rows (n, dim) as unit float32 rows, and their norms (n,) before normalising."""
     rows = widen(halves)
-    rows /= np.maximum(norms(rows), np.float32(1e-6))[:, None]
-    return rows
+    lengths = norms(rows)
+    rows /= np.maximum(lengths, np.float32(1e-6))[:, None]
+    return rows, lengths
 
 
-def faulty_rows(halves: Halves) -> NDArray[np.int64]:
-    """The positions of rows (n, dim) that are no unit vectors, NaN and infinity included."""
-    return np.flatnonzero(np.abs(norms(widen(halves)) - 1.0) > 2 * NORM_TOLERANCE)
+def faulty_rows(lengths: Floats) -> NDArray[np.int64]:
+    """The positions of norms (n,) that are not those of unit vectors; NaN and infinity neither."""
+    return np.flatnonzero(np.abs(lengths - 1.0) > 2 * NORM_TOLERANCE)

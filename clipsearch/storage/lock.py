@@ -6,7 +6,6 @@ clean up, and a reused process number means nothing. The content only names the 
 
 import json
 import os
-import socket
 import sys
 import time
 from collections.abc import Iterator
@@ -56,6 +55,8 @@ def writer_lock(directory: Path) -> Iterator[None]:
 
 
 def _write_holder(descriptor: int) -> None:
+    import socket
+
     holder = json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode()
     try:
         os.ftruncate(descriptor, 0)

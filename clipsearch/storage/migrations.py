@@ -6,7 +6,6 @@ catalogue, a complete copy is written beside it.
 
 import os
 import time
-import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +29,7 @@ class Migration:
 def _create_version_1(connection: Connection) -> None:
     for table in TABLES:
         connection.change(table)
-    connection.change("INSERT INTO meta (id, library_id) VALUES (1, ?)", (uuid.uuid4().hex,))
+    connection.change("INSERT INTO meta (id, library_id) VALUES (1, ?)", (os.urandom(16).hex(),))
     connection.change("INSERT INTO generations VALUES (0, ?)", (os.urandom(8),))
 
 

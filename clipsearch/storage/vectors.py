@@ -24,7 +24,7 @@ from clipsearch.failpoints import reach
 from clipsearch.storage.connection import no_space
 from clipsearch.storage.embedding_rows import StoredBlock
 from clipsearch.storage.exact import FLOAT_ERROR, best, scores_of
-from clipsearch.storage.half_floats import norms, unit_rows, widen
+from clipsearch.storage.half_floats import unit_rows
 from clipsearch.storage.layout import TEMPORARY_SUFFIX, open_private, sync_dir
 from clipsearch.types import Floats, Ids
 
@@ -229,7 +229,7 @@ def _build(header: SnapshotHeader, blocks: Iterable[StoredBlock]) -> tuple[Any, 
     for block in blocks:
         rows = np.ascontiguousarray(block.halves).view(np.uint8)  # (n, 2 * dim)
         index.add_sa_codes(rows, block.content_ids)
-        norm_error = max(norm_error, float(np.abs(norms(widen(block.halves)) - 1).max()))
+        norm_error = max(norm_error, float(np.abs(block.norms - 1).max()))
         last_id = max(last_id, int(block.row_ids.max()))
     fields = asdict(header) | {
         "rows": index.ntotal,

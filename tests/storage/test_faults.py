@@ -126,7 +126,8 @@ def test_a_file_size_limit_stops_with_a_remedy_and_keeps_whole_batches(
 AS_NOBODY = """
 import os, sys
 from pathlib import Path
-import faiss
+# Another user may not be able to import anything more.
+import faiss, shutil, tempfile
 import numpy as np
 from clipsearch import library
 from clipsearch.errors import StorageError

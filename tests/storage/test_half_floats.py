@@ -3,6 +3,7 @@ import numpy as np
 from clipsearch.storage.half_floats import (
     faulty_rows,
     pack,
+    rows_and_norms,
     unit_rows,
     unpack,
     vector_fault,
@@ -29,7 +30,7 @@ def test_a_packed_vector_comes_back_within_half_a_float16_step() -> None:
 def test_infinity_nan_zero_and_length_two_are_faulty_rows() -> None:
     good = unit(1, 2, 2)
     rows = np.stack([good, good * 2, good * 0, good * np.nan, good * np.inf, good])
-    assert faulty_rows(rows.astype("<f2")).tolist() == [1, 2, 3, 4]
+    assert faulty_rows(rows_and_norms(rows.astype("<f2"))[1]).tolist() == [1, 2, 3, 4]
 
 
 def test_what_may_not_be_stored_is_said_in_words() -> None:

@@ -11,7 +11,7 @@ from clipsearch.errors import StorageError
 from clipsearch.storage import vectors
 from clipsearch.storage.embedding_rows import StoredBlock
 from clipsearch.storage.exact import top_k
-from clipsearch.storage.half_floats import unit_rows
+from clipsearch.storage.half_floats import rows_and_norms, unit_rows
 from clipsearch.storage.vectors import (
     SnapshotHeader,
     UnusableSnapshot,
@@ -36,11 +36,15 @@ HEADER = SnapshotHeader(
 EXPECTED = (HEADER.library_id, HEADER.fingerprint, DIM)
 
 
-def block(number: int, seed: int = 0, first_id: int = 1) -> StoredBlock:
+def block(number: int, seed: int = 0, first_id: int = 1, copies: int = 0) -> StoredBlock:
     rng = np.random.default_rng(seed)
     halves = random_units(rng, number, DIM).astype("<f2")
+    if copies:
+        # One photo under different ids.
+        halves[100 : 100 + copies] = halves[5]
     content_ids = rng.permutation(np.arange(10, 10 + number)).astype(np.int64)
-    return StoredBlock(np.arange(first_id, first_id + number), content_ids, halves)
+    row_ids = np.arange(first_id, first_id + number)
+    return StoredBlock(row_ids, content_ids, halves, *rows_and_norms(halves))
 
 
 @pytest.fixture
@@ -59,10 +63,8 @@ def brute(stored: StoredBlock, query: np.ndarray, k: int, allowed: Ids | None) -
 def test_searching_equals_brute_force_to_the_last_bit(
     path: Path, k: int, share: float | None
 ) -> None:
-    stored = block(2000)
-    # Copies of one photo under different ids, more of them than fetched beyond k.
-    stored.halves.flags.writeable = True
-    stored.halves[100:300] = stored.halves[5]
+    # More copies than are fetched beyond k.
+    stored = block(2000, copies=200)
     write_snapshot(path, HEADER, [stored])
     snapshot = open_snapshot(path, *EXPECTED)
     rng = np.random.default_rng(9)
