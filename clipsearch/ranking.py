@@ -65,7 +65,9 @@ def top_k_rows(scores: Floats, k: int) -> Ids:
     k = min(k, n)
     if k == n:
         return np.argsort(-scores, axis=1, kind="stable").astype(np.int64)
-    best = np.sort(np.argpartition(-scores, k - 1, axis=1)[:, :k], axis=1)  # (rows, k) by column
+    best = np.sort(
+        np.argpartition(scores, n - k, axis=1)[:, n - k :], axis=1
+    )  # (rows, k) by column
     picked = np.take_along_axis(scores, best, axis=1)
     order = np.argsort(-picked, axis=1, kind="stable")
     columns: Ids = np.take_along_axis(best, order, axis=1).astype(np.int64)
@@ -88,8 +90,9 @@ def ranks_of(scores: Floats, columns: Ids) -> Ids:
 
 def softmax(logits: NDArray[np.floating]) -> Floats:
     """exp(x_i) / sum_j exp(x_j) along the last axis; stable, rows sum to 1."""
-    shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    shares: Floats = (shifted / shifted.sum(axis=-1, keepdims=True)).astype(np.float32)
+    shares: Floats = (logits - logits.max(axis=-1, keepdims=True)).astype(np.float32, copy=False)
+    np.exp(shares, out=shares)
+    shares /= shares.sum(axis=-1, keepdims=True)
     return shares
 
 

@@ -114,26 +114,41 @@ def decide(
     names = [label.name for label in classes.labels]
     rows = max(1, _MOST_SCORES // len(names))
     for start in range(0, len(vectors), rows):
-        cosines, shares = probabilities(classes, rule.decision, vectors[start : start + rows])
-        neutral = vectors[start : start + rows] @ classes.neutral  # (rows,)
-        best = top_k_rows(cosines, rule.top_n)
-        for i, columns in enumerate(best.tolist()):
-            told = tuple(
-                LabelProbability(names[c], float(shares[i, c]), float(cosines[i, c]))
-                for c in columns
+        block = slice(start, start + rows)
+        yield from _decide_block(classes, rule, names, paths[block], vectors[block], truths[block])
+
+
+def _decide_block(
+    classes: Classes,
+    rule: Rule,
+    names: list[str],
+    paths: Sequence[Sequence[bytes]],
+    vectors: Floats,
+    truths: Sequence[Sequence[int | None]],
+) -> Iterator[PhotoLabels]:
+    cosines, shares = probabilities(classes, rule.decision, vectors)  # (rows, labels) each
+    best = top_k_rows(cosines, rule.top_n)  # (rows, n)
+    best_cosines = np.take_along_axis(cosines, best, axis=1).tolist()
+    best_shares = np.take_along_axis(shares, best, axis=1).tolist()
+    neutral = (vectors @ classes.neutral).tolist()
+    none = np.clip(1 - shares.sum(axis=1), 0, 1).tolist()  # only for best-or-none
+    choosing_none = rule.decision == "best-or-none"
+    for i, columns in enumerate(best.tolist()):
+        told = tuple(
+            LabelProbability(names[column], share, cosine)
+            for column, share, cosine in zip(columns, best_shares[i], best_cosines[i], strict=True)
+        )
+        beaten = choosing_none and told[0].score <= neutral[i]
+        assigned = () if beaten else _assigned(rule, names, told, shares[i])
+        for path, truth in zip(paths[i], truths[i], strict=True):
+            yield PhotoLabels(
+                path,
+                told,
+                assigned,
+                none_probability=none[i] if choosing_none else None,
+                truth=None if truth is None else names[truth],
+                truth_rank=None if truth is None else _rank(cosines[i], truth),
             )
-            beaten = rule.decision == "best-or-none" and told[0].score <= neutral[i]
-            assigned = () if beaten else _assigned(rule, names, told, shares[i])
-            none = 1 - float(shares[i].sum()) if rule.decision == "best-or-none" else None
-            for path, truth in zip(paths[start + i], truths[start + i], strict=True):
-                yield PhotoLabels(
-                    path,
-                    told,
-                    assigned,
-                    none_probability=None if none is None else min(max(none, 0.0), 1.0),
-                    truth=None if truth is None else names[truth],
-                    truth_rank=None if truth is None else _rank(cosines[i], truth),
-                )
 
 
 def _assigned(
