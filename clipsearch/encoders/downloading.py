@@ -7,6 +7,7 @@ forbids the network). Nothing else in clipsearch opens a connection.
 
 import hashlib
 import io
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -42,10 +43,10 @@ def open_repository(name: str) -> Repository:
     Raises:
         ModelUnavailableError: the hub cannot be reached, or has no such public repository.
     """
-    from huggingface_hub import HfApi, constants
+    from huggingface_hub import HfApi
 
     with _hub_errors(name):
-        answer = HfApi(endpoint=constants.ENDPOINT).model_info(name, files_metadata=True)
+        answer = HfApi().model_info(name, files_metadata=True)
     if not answer.sha or not answer.siblings:
         raise ModelUnavailableError(f"{name} on the hub is empty", REMEDIES)
     licence = answer.card_data.get("license") if answer.card_data else None
@@ -60,7 +61,7 @@ def fetch(repository: Repository, files: list[str], folder: Path, progress: Prog
         ModelUnavailableError: the hub cannot be reached, or a file is not what the hub promised.
         StorageError: there is no space or no permission.
     """
-    from huggingface_hub import constants, hf_hub_download
+    from huggingface_hub import hf_hub_download
 
     sizes = [repository.files[name].size or 0 for name in files]
     paths = []
@@ -72,7 +73,6 @@ def fetch(repository: Repository, files: list[str], folder: Path, progress: Prog
                 name,
                 revision=repository.revision,
                 local_dir=folder,
-                endpoint=constants.ENDPOINT,
                 tqdm_class=_progress_bar(report),
             )
         paths.append(Path(path))
@@ -130,6 +130,10 @@ def _hub_errors(repository: str) -> Iterator[None]:
     """Turn what huggingface_hub raises into one line that says what to do."""
     from huggingface_hub import errors
 
+    # It logs every retry to the terminal, in the middle of the progress line.
+    log = logging.getLogger("huggingface_hub")
+    level = log.level
+    log.setLevel(logging.ERROR)
     try:
         yield
     except errors.OfflineModeIsEnabled as error:
@@ -158,6 +162,8 @@ def _hub_errors(repository: str) -> Iterator[None]:
     except ValueError as error:
         # What a hotel's login page in place of the hub's JSON comes to.
         raise ModelUnavailableError("something else than the hub answered", REMEDIES) from error
+    finally:
+        log.setLevel(level)
 
 
 def _transport_error() -> type[Exception]:
