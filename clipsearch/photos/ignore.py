@@ -75,13 +75,15 @@ class IgnoreRules:
         excluding = (parse_pattern(os.fsencode(text)) for text in self.exclude)
         if any(one is not None and one.matches(segments, is_folder) for one in excluding):
             return True
-        return self._nested_verdict(segments, is_folder)
+        return self._nested_verdict(path, is_folder)
 
-    def _nested_verdict(self, segments: list[bytes], is_folder: bool) -> bool:
+    def _nested_verdict(self, path: bytes, is_folder: bool) -> bool:
         """The last pattern that matches decides, those of deeper folders after the others."""
         verdict = False
         for folder, patterns in self.nested:
-            below = segments[folder.count(b"/") + 1 :] if folder else segments
+            if folder and not path.startswith(folder + b"/"):
+                continue
+            below = path.removeprefix(folder + b"/" if folder else b"").split(b"/")
             for pattern in patterns:
                 if pattern.matches(below, is_folder):
                     verdict = not pattern.negated

@@ -94,7 +94,9 @@ def _shrink(
     factor = min(image.width // width, image.height // height)
     if factor < 2 or "transparency" in image.info:
         return image
-    reduced = image.reduce(factor)
+    # Not `reduce`: it rounds partial blocks up, which stretches the picture by up to a block.
+    smaller = (image.width // factor, image.height // factor)
+    reduced = image.resize(smaller, Image.Resampling.BOX)
     reduced.info = image.info
     return reduced
 
