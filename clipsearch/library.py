@@ -9,12 +9,11 @@ from typing import Self
 
 import numpy as np
 
-from clipsearch.errors import DamageError, ModelMismatchError, StorageError, UsageError
+from clipsearch.errors import ModelMismatchError, StorageError, UsageError
 from clipsearch.storage.catalogue import Catalogue
-from clipsearch.storage.exact import best, top_k
+from clipsearch.storage.directory import catalogue_in
+from clipsearch.storage.exact import merge, nothing, top_k
 from clipsearch.storage.layout import (
-    CATALOGUE_NAME,
-    make_private_dir,
     snapshot_name,
     sweep_temporary,
 )
@@ -56,15 +55,7 @@ class Library:
         Raises StorageError when there is none or it cannot be read, DamageError when its catalogue
         is damaged or gone, LockedError when it has to be made while another process writes.
         """
-        path = directory / CATALOGUE_NAME
-        if not _exists(path):
-            _refuse_remains(directory)
-            if not create:
-                raise StorageError(
-                    f"There is no library in {directory}", "Run `clipsearch index FOLDER` first."
-                )
-            _create(directory, path)
-        return cls(directory, Catalogue(path))
+        return cls(directory, Catalogue(catalogue_in(directory, create=create)))
 
     def close(self) -> None:
         """Close the library's files."""
@@ -118,7 +109,7 @@ class Library:
             model_id, info = self._active()
             _check(vectors, info)
             if k <= 0 or not len(vectors):
-                return _nothing(len(vectors))
+                return nothing(len(vectors))
             dead = self.catalogue.dead_contents()
             snapshot = self._usable_snapshot(model_id, info)
             if snapshot is None:
@@ -129,7 +120,7 @@ class Library:
             if self.catalogue.last_embedding_id(model_id) == newest:
                 return old
             new = self._from_catalogue(vectors, k, model_id, newest, allowed, dead)
-            return _merge(old, new, k)
+            return merge(old, new, k)
 
     def vectors_of(self, content_ids: Ids) -> Floats:
         """The active model's unit vectors (n, dim) of some contents, in the order given.
@@ -282,7 +273,7 @@ class Library:
         self, vectors: Floats, k: int, model_id: int, after_id: int, allowed: Ids | None, dead: Ids
     ) -> tuple[Ids, Floats]:
         """The same answer by brute force over the rows after `after_id`."""
-        answer = _nothing(len(vectors))
+        answer = nothing(len(vectors))
         # Rows newer than a snapshot are few: reading them all beats looking up each allowed one.
         chosen = allowed if after_id == 0 else None
         for block in self.catalogue.embeddings(model_id, after_id, chosen):
@@ -292,46 +283,8 @@ class Library:
             ids, rows = block.content_ids[found_here], block.vectors[found_here]
             found = [top_k(ids, rows, query, k) for query in vectors]
             block_answer = np.stack([f[0] for f in found]), np.stack([f[1] for f in found])
-            answer = _merge(answer, block_answer, k)
+            answer = merge(answer, block_answer, k)
         return answer
-
-
-def _exists(path: Path) -> bool:
-    """Whether the catalogue is there. Raises StorageError when its directory cannot be one."""
-    try:
-        os.stat(path)
-    except FileNotFoundError:
-        return False
-    except NotADirectoryError as error:
-        raise StorageError(
-            f"{path.parent} is a file, not a library", "Name a directory with --library."
-        ) from error
-    except OSError as error:
-        raise StorageError(
-            f"The library {path.parent} cannot be read ({error.strerror})",
-            "Check its permissions, or name another directory with --library.",
-        ) from error
-    return True
-
-
-def _create(directory: Path, path: Path) -> None:
-    try:
-        make_private_dir(directory)
-    except OSError as error:
-        raise StorageError(
-            f"The library {directory} cannot be created ({error.strerror})",
-            "Check the permissions, or choose another directory with --library.",
-        ) from error
-    Catalogue.create(path)
-
-
-def _refuse_remains(directory: Path) -> None:
-    """A snapshot without a catalogue: something took it away, so do not start an empty one."""
-    if any(directory.glob("*.faiss")):
-        raise DamageError(
-            f"The catalogue of the library {directory} is gone",
-            f"Restore {CATALOGUE_NAME} from a backup, or remove the directory and index again.",
-        )
 
 
 def _check(vectors: Floats, info: ModelInfo) -> None:
@@ -342,18 +295,6 @@ def _check(vectors: Floats, info: ModelInfo) -> None:
         )
     if not np.isfinite(vectors).all():
         raise UsageError("The query has no usable embedding", "Try another one.")
-
-
-def _nothing(queries: int) -> tuple[Ids, Floats]:
-    return np.empty((queries, 0), np.int64), np.empty((queries, 0), np.float32)
-
-
-def _merge(first: tuple[Ids, Floats], second: tuple[Ids, Floats], k: int) -> tuple[Ids, Floats]:
-    """The best k of two answers (q, m) and (q, n) to the same queries."""
-    ids = np.concatenate([first[0], second[0]], axis=1)
-    scores = np.concatenate([first[1], second[1]], axis=1)
-    merged = [best(i, s, k) for i, s in zip(ids, scores, strict=True)]
-    return np.stack([m[0] for m in merged]), np.stack([m[1] for m in merged])
 
 
 def _file_identity(path: Path) -> tuple[int, ...]:

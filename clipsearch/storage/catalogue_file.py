@@ -5,7 +5,8 @@ import sqlite3
 from pathlib import Path
 
 from clipsearch.errors import StorageError
-from clipsearch.storage.connection import Connection, inspect_header, no_space
+from clipsearch.storage.connection import Connection
+from clipsearch.storage.faults import inspect_header, no_space
 from clipsearch.storage.layout import (
     TEMPORARY_SUFFIX,
     open_private,

@@ -35,3 +35,16 @@ def top_k(ids: Ids, rows: Floats, query: Floats, k: int) -> tuple[Ids, Floats]:
         near = np.flatnonzero(rough >= limit - 2 * FLOAT_ERROR * np.linalg.norm(query))
         ids, rows = ids[near], rows[near]
     return best(ids, scores_of(rows, query), k)
+
+
+def nothing(queries: int) -> tuple[Ids, Floats]:
+    """The empty answer to some queries: (q, 0) ids and cosines."""
+    return np.empty((queries, 0), np.int64), np.empty((queries, 0), np.float32)
+
+
+def merge(first: tuple[Ids, Floats], second: tuple[Ids, Floats], k: int) -> tuple[Ids, Floats]:
+    """The best k of two answers (q, m) and (q, n) to the same queries."""
+    ids = np.concatenate([first[0], second[0]], axis=1)
+    scores = np.concatenate([first[1], second[1]], axis=1)
+    merged = [best(i, s, k) for i, s in zip(ids, scores, strict=True)]
+    return np.stack([m[0] for m in merged]), np.stack([m[1] for m in merged])

@@ -1,7 +1,8 @@
 """The models table, and which of them answers."""
 
 from clipsearch.errors import ModelMismatchError
-from clipsearch.storage.connection import Connection, damaged
+from clipsearch.storage.connection import Connection
+from clipsearch.storage.faults import damaged
 from clipsearch.storage.records import RegisteredModel, model_from_json, model_to_json
 from clipsearch.types import ModelInfo
 

@@ -8,7 +8,8 @@ import numpy as np
 
 from clipsearch.errors import DamageError
 from clipsearch.storage import liveness
-from clipsearch.storage.connection import Connection, damaged
+from clipsearch.storage.connection import Connection
+from clipsearch.storage.faults import damaged
 from clipsearch.storage.filters import conditions
 from clipsearch.storage.id_lists import id_list, to_ids
 from clipsearch.storage.records import (

@@ -21,9 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clipsearch.failpoints import reach
-from clipsearch.storage.connection import no_space
 from clipsearch.storage.embedding_rows import StoredBlock
 from clipsearch.storage.exact import FLOAT_ERROR, best, scores_of
+from clipsearch.storage.faults import no_space
 from clipsearch.storage.half_floats import unit_rows
 from clipsearch.storage.layout import TEMPORARY_SUFFIX, open_private, sync_dir
 from clipsearch.types import Floats, Ids

@@ -1,0 +1,64 @@
+"""A library's directory: whether there is one, and making a new one."""
+
+import os
+from pathlib import Path
+
+from clipsearch.errors import DamageError, StorageError
+from clipsearch.storage.catalogue_file import create_catalogue_file
+from clipsearch.storage.layout import CATALOGUE_NAME, make_private_dir
+
+
+def catalogue_in(directory: Path, *, create: bool) -> Path:
+    """The catalogue file of a library; with `create`, it is made when there is no library.
+
+    Raises StorageError when there is none or there cannot be one, DamageError when only its
+    snapshots are left, LockedError when another process is making it.
+    """
+    path = directory / CATALOGUE_NAME
+    if _exists(path):
+        return path
+    _refuse_remains(directory)
+    if not create:
+        raise StorageError(
+            f"There is no library in {directory}", "Run `clipsearch index FOLDER` first."
+        )
+    _create(directory, path)
+    return path
+
+
+def _exists(path: Path) -> bool:
+    """Whether the catalogue is there. Raises StorageError when its directory cannot be one."""
+    try:
+        os.stat(path)
+    except FileNotFoundError:
+        return False
+    except NotADirectoryError as error:
+        raise StorageError(
+            f"{path.parent} is a file, not a library", "Name a directory with --library."
+        ) from error
+    except OSError as error:
+        raise StorageError(
+            f"The library {path.parent} cannot be read ({error.strerror})",
+            "Check its permissions, or name another directory with --library.",
+        ) from error
+    return True
+
+
+def _create(directory: Path, path: Path) -> None:
+    try:
+        make_private_dir(directory)
+    except OSError as error:
+        raise StorageError(
+            f"The library {directory} cannot be created ({error.strerror})",
+            "Check the permissions, or choose another directory with --library.",
+        ) from error
+    create_catalogue_file(path)
+
+
+def _refuse_remains(directory: Path) -> None:
+    """A snapshot without a catalogue: something took it away, so do not start an empty one."""
+    if any(directory.glob("*.faiss")):
+        raise DamageError(
+            f"The catalogue of the library {directory} is gone",
+            f"Restore {CATALOGUE_NAME} from a backup, or remove the directory and index again.",
+        )

@@ -1,0 +1,121 @@
+"""What can be wrong with a catalogue file, in words that help.
+
+A file of a newer clipsearch, a damaged one and one that is no catalogue are told apart by their
+first bytes, before SQLite touches them. Everything else is told by SQLite's result codes
+(https://sqlite.org/rescode.html).
+"""
+
+import os
+import sqlite3
+from pathlib import Path
+
+from clipsearch.errors import ClipsearchError, DamageError, LockedError, StorageError
+from clipsearch.storage.schema import APPLICATION_ID
+
+BUSY_SECONDS = 5.0
+_HEADER_SIZE = 100
+_MAGIC = b"SQLite format 3\0"
+
+_UNREADABLE = {"SQLITE_IOERR_READ", "SQLITE_IOERR_SHORT_READ", "SQLITE_IOERR_CORRUPTFS"}
+NO_SPACE = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
+NO_ACCESS = {
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_AUTH,
+}
+_BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT}
+
+
+def inspect_header(path: Path) -> int:
+    """Check the first bytes of a catalogue; its schema version.
+
+    Raises StorageError when it is not there, cannot be read or is another program's; DamageError
+    when it is cut short or not SQLite at all.
+    """
+    try:
+        with path.open("rb") as file:
+            header = file.read(_HEADER_SIZE)
+            size = os.fstat(file.fileno()).st_size
+    except OSError as error:
+        raise StorageError(
+            f"The catalogue {path} cannot be read ({error.strerror})", "Check its permissions."
+        ) from error
+    if len(header) < _HEADER_SIZE or not header.startswith(_MAGIC):
+        raise damaged(path, "it is empty or no SQLite file")
+    if int.from_bytes(header[68:72], "big") != APPLICATION_ID:
+        raise StorageError(
+            f"{path} was made by another program", "Choose another directory with --library."
+        )
+    pages, page_size = int.from_bytes(header[28:32], "big"), int.from_bytes(header[16:18], "big")
+    # 65536 does not fit its two bytes and is written as 1. While a log exists, the rest may be
+    # in there.
+    if not has_log(path) and size < pages * (65536 if page_size == 1 else page_size):
+        raise damaged(path, "its end is missing")
+    return int.from_bytes(header[60:64], "big")
+
+
+def damaged(path: Path, what: str) -> DamageError:
+    """The error for a damaged catalogue, with the way out."""
+    return DamageError(
+        f"The catalogue {path} is damaged: {what}",
+        "Restore it from a backup, or move it away and run `clipsearch index` again.",
+    )
+
+
+def no_space(path: Path, reason: object) -> StorageError:
+    """The error for a write that failed, with the space that is left there."""
+    import shutil
+
+    try:
+        left = f"; {shutil.disk_usage(path.parent).free / 1e6:.0f} MB are free there"
+    except OSError:
+        left = ""
+    return StorageError(
+        f"{path} cannot be written ({reason}){left}",
+        "Free some space and run the command again: nothing that was finished is lost.",
+    )
+
+
+def meaning_of(error: sqlite3.Error | OSError, path: Path) -> ClipsearchError | None:
+    """What a failure means to a person; None for a mistake in our own code."""
+    if isinstance(error, OSError):
+        return no_space(path, error.strerror or error)
+    code = primary_code(error)
+    if getattr(error, "sqlite_errorname", "") in _UNREADABLE:
+        return damaged(path, "its disk cannot read all of it")
+    if code in NO_SPACE:
+        return no_space(path, error)
+    if code in NO_ACCESS:
+        return StorageError(
+            f"The catalogue {path} cannot be opened or written ({error})",
+            "Check the permissions of its directory.",
+        )
+    if code in _BUSY:
+        return LockedError(
+            f"Another process has been writing to {path} for {BUSY_SECONDS:.0f} s",
+            "Wait until it has finished, or stop it.",
+        )
+    # A table that is not there, or text that is no UTF-8: our own statements are tested.
+    if code in _DAMAGED or str(error).startswith(("no such", "Could not decode")):
+        return damaged(path, str(error))
+    return None
+
+
+def primary_code(error: sqlite3.Error) -> int:
+    """The primary result code; 0 for an error that did not come from SQLite itself."""
+    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
+
+
+def log_of(path: Path) -> Path:
+    """SQLite's write-ahead log beside a catalogue."""
+    return path.with_name(f"{path.name}-wal")
+
+
+def has_log(path: Path) -> bool:
+    """Whether a catalogue has changes that so far are only in its log."""
+    try:
+        return log_of(path).stat().st_size > 0
+    except OSError:
+        return False
