@@ -4,7 +4,7 @@
     ./rex.jpg  ~/a.png        an example photo: starts with ./ ../ / ~/ or a drive, photo:PATH, or
                               a word with a dot or slash in it that names an existing file
     +sunset  +"red car"       adds another term: one word, one quoted text or one photo
-    -people  -"many people"   leaves out: the term is subtracted
+    -people  -"many people"   leaves out: the term is subtracted, with weight 0.5 when not given
     beach^2  "red car"^0.5    weight of a term (above 0, at most 100; 1 when not given); after plain
                               words it stands at the end and weighs the whole phrase
     text:./x                  words, even though they look like a photo
@@ -36,6 +36,9 @@ from clipsearch.types import PhotoFilter
 MAX_LENGTH = 10_000
 MAX_TERMS = 50
 MAX_WEIGHT = 100.0
+# Subtracting a text in full moves the query away from what is wanted as well: two texts are more
+# alike than a text and a photo. Half keeps most of what is wanted and drops most of what is not.
+LEFT_OUT_WEIGHT = 0.5
 
 Kind = Literal["text", "photo"]
 IsFile = Callable[[str], bool]
@@ -60,7 +63,7 @@ _DAY = re.compile(r"([0-9]{4})(?:-([0-9]{1,2})(?:-([0-9]{1,2}))?)?")
 class Term:
     """One thing to look for: words, or the path of an example photo as it was typed.
 
-    `weight` is negative when the term is to be left out; never 0.
+    `weight` is negative when the term is to be left out; its size is above 0 and at most 100.
     """
 
     kind: Kind
@@ -181,8 +184,7 @@ def _terms(words: list[_Word], is_file: IsFile) -> tuple[Term, ...]:
         if word.sign or kind == "photo":
             if not value:
                 raise QueryError(f"nothing follows {word.sign or 'photo:'}", "Write -people")
-            default = weight or 1.0
-            others.append(Term(kind, value, -default if word.sign == "-" else default))
+            others.append(Term(kind, value, _signed(word.sign, weight)))
         elif value:
             if phrase_weight is not None:
                 raise QueryError(
@@ -212,6 +214,10 @@ def _read(word: _Word, is_file: IsFile) -> tuple[Kind, str, float | None]:
     ):
         return "photo", _without_nul(body), weight
     return "text", _readable(body), weight
+
+
+def _signed(sign: str, weight: float | None) -> float:
+    return -(weight or LEFT_OUT_WEIGHT) if sign == "-" else weight or 1.0
 
 
 def _weight(typed: str) -> float:

@@ -101,7 +101,7 @@ def test_terms_are_weighted_and_scores_stay_cosines(album: Album) -> None:
 
 
 def test_leaving_out_subtracts(album: Album) -> None:
-    answer = ask(album, "green -red")
+    answer = ask(album, "green -red^1")
     assert names(album, answer)[0] == "2024/green.png"
     assert answer.results[0].score == pytest.approx(0.5**0.5, abs=2e-3)
     assert answer.results[-1].score == pytest.approx(-(0.5**0.5), abs=2e-3)
@@ -109,7 +109,7 @@ def test_leaving_out_subtracts(album: Album) -> None:
 
 def test_terms_that_cancel_are_a_query_error(album: Album) -> None:
     with pytest.raises(QueryError, match="cancel"):
-        ask(album, "red -red")
+        ask(album, "red -red^1")
 
 
 def test_filters_restrict_paths_of_the_same_content_too(album: Album) -> None:
