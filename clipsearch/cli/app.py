@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 import clipsearch
-from clipsearch.cli import classify, doctor, index, library, models, search
+from clipsearch.cli import classify, demo, doctor, index, library, models, search
 from clipsearch.cli.arguments import QueryCommand, examples
 from clipsearch.cli.output import say
 
@@ -49,3 +49,4 @@ app.command("classify", epilog=classify.EXAMPLES)(classify.classify)
 app.add_typer(models.models_app)
 app.add_typer(library.library_app)
 app.command("doctor", epilog=doctor.EXAMPLES)(doctor.doctor)
+app.command("demo", epilog=demo.EXAMPLES)(demo.demo)

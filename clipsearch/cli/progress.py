@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from clipsearch.types import Progress
 
+# The stage that counts bytes.
+FETCHING = "fetching"
 # How often a line may appear, in seconds.
 PLAIN_SECONDS = 5.0
 EVENT_SECONDS = 0.5
@@ -28,12 +30,10 @@ WORDS = {
     "model": "loading the model",
     "encode": "indexing",
     "snapshot": "writing the search snapshot",
-    "download": "fetching the model",
-    "export": "preparing the model",
-    "verify": "verifying the model",
+    "fetching": "fetching the model",
+    "preparing": "preparing the model",
     "labels": "reading the labels",
     "classify": "classifying",
-    "copy": "copying",
 }
 
 
@@ -102,7 +102,7 @@ class PlainLines:
 
 
 def describe(stage: str, done: int, total: int | None, rate: float) -> str:
-    """A stage in words: `rate` is in items (for "download": bytes) a second."""
+    """A stage in words: `rate` is in items (bytes, for what is fetched) a second."""
     name = visible(WORDS.get(stage, stage))
     if done == 0 and not total:
         return f"{name} ..."
@@ -116,7 +116,7 @@ def describe(stage: str, done: int, total: int | None, rate: float) -> str:
 
 
 def _amount(stage: str, count: int) -> str:
-    return size(count) if stage == "download" else f"{count:,}"
+    return size(count) if stage == FETCHING else f"{count:,}"
 
 
 def size(count: int) -> str:

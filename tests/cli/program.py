@@ -64,8 +64,11 @@ class Program:
         return [sys.executable, "-m", "clipsearch", *arguments]
 
     def run(self, *arguments: str | bytes, **environment: str) -> Answer:
+        return self.python("-m", "clipsearch", *arguments, **environment)
+
+    def python(self, *arguments: str | bytes, **environment: str) -> Answer:
         done = subprocess.run(
-            self.command(*arguments),
+            [sys.executable, *arguments],
             cwd=self.folder,
             env=self.environment(**environment),
             stdin=subprocess.DEVNULL,

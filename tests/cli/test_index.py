@@ -149,6 +149,7 @@ def test_bad_input(arguments: list[str], code: int, said: str, program: Program)
     assert said in program.fails(code, "index", *arguments)
 
 
+@pytest.mark.real
 def test_the_default_model_is_announced_and_the_way_out_named(program: Program) -> None:
     program.add_colours()
     answer = program.run("index", str(program.album))

@@ -57,7 +57,7 @@ def test_events_are_limited_but_changes_of_stage_and_ends_are_always_told() -> N
 
 
 def test_downloads_are_told_in_bytes() -> None:
-    shown = describe("download", 20_000_000, 605_000_000, 5_000_000)
+    shown = describe("fetching", 20_000_000, 605_000_000, 5_000_000)
     assert shown == "fetching the model: 20 MB of 605 MB, 5.0 MB/s, 1 min 57 s left"
 
 
