@@ -13,6 +13,7 @@ from clipsearch.errors import ModelMismatchError, StorageError, UsageError
 from clipsearch.storage.catalogue import Catalogue
 from clipsearch.storage.directory import catalogue_in
 from clipsearch.storage.exact import merge, nothing, top_k
+from clipsearch.storage.id_lists import distinct
 from clipsearch.storage.layout import (
     snapshot_name,
     sweep_temporary,
@@ -129,7 +130,7 @@ class Library:
         """
         with self.catalogue.reading():
             model_id, info = self._active()
-            wanted, places = np.unique(content_ids, return_inverse=True)
+            wanted = distinct(content_ids)
             rows = np.empty((len(wanted), info.embed_dim), dtype=np.float32)
             found = np.zeros(len(wanted), dtype=np.bool_)
             for block in self.catalogue.embeddings(model_id, content_ids=wanted):
@@ -141,7 +142,7 @@ class Library:
                 f"{np.count_nonzero(~found)} photos have no embedding by {info.name}",
                 "Run `clipsearch index` to encode them.",
             )
-        return rows[places]
+        return rows[np.searchsorted(wanted, content_ids)]
 
     def snapshot_fault(self) -> str | None:
         """Why the active model's snapshot is not complete and up to date; None when it is."""
@@ -264,10 +265,11 @@ class Library:
         """The contents that may come from the snapshot; None for all of them."""
         if self.catalogue.erased_generation() > snapshot.header.generation:
             kept = self.catalogue.embedded_contents(model_id, snapshot.header.last_embedding_id)
-            allowed = kept if allowed is None else np.intersect1d(allowed, kept)
+            allowed = kept if allowed is None else allowed[np.isin(allowed, kept)]
         if not len(dead):
             return allowed
-        return np.setdiff1d(snapshot.content_ids if allowed is None else allowed, dead)
+        candidates = snapshot.content_ids if allowed is None else allowed
+        return candidates[np.isin(candidates, dead, invert=True)]
 
     def _from_catalogue(
         self, vectors: Floats, k: int, model_id: int, after_id: int, allowed: Ids | None, dead: Ids

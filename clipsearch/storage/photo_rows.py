@@ -4,14 +4,12 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
-
 from clipsearch.errors import DamageError
 from clipsearch.storage import liveness
 from clipsearch.storage.connection import Connection
 from clipsearch.storage.faults import damaged
 from clipsearch.storage.filters import conditions
-from clipsearch.storage.id_lists import id_list, to_ids
+from clipsearch.storage.id_lists import distinct, id_list, to_ids
 from clipsearch.storage.records import (
     KnownPhoto,
     LibraryCounts,
@@ -93,7 +91,7 @@ def live_contents(connection: Connection, wanted: PhotoFilter | None) -> Ids:
     # A filter by folder reads no contents at all.
     join = "JOIN contents c ON c.id = p.content_id" if "c." in where else ""
     rows = connection.rows(f"SELECT p.content_id FROM photos p {join} WHERE {where}", parameters)
-    return np.unique(to_ids(rows))
+    return distinct(to_ids(rows))
 
 
 def photos_of(
