@@ -4,7 +4,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -167,19 +167,24 @@ def _describe(
 
 
 def _publish(staging: Path, stored: StoredModel, models_dir: Path) -> StoredModel:
-    """Give a finished folder its name; when another process was first, use what it made."""
-    write_stored(staging, stored)
+    """Give a finished folder its name, in place of one with the same fingerprint.
+
+    Same fingerprint, same vectors; but what lies beside them (the vocabulary) may be newer here.
+    """
     folder = model_folder(models_dir, stored.info.fingerprint)
-    try:
-        published = read_stored(folder)
-    except DamageError:
-        # Absent, or broken beyond reading: either way this one takes the place.
-        shutil.rmtree(folder, ignore_errors=True)
-        staging.rename(folder)
-        folder.chmod(0o700)
-        sync_dir(models_dir)
-        return stored
-    return add_origin(folder, published, stored.origins[0])
+    with suppress(DamageError):
+        older = read_stored(folder)
+        names = {origin.name for origin in stored.origins}
+        kept = tuple(origin for origin in older.origins if origin.name not in names)
+        stored = replace(stored, origins=(*kept, *stored.origins))
+    write_stored(staging, stored)
+    if folder.exists():
+        # Moved aside first: a rename never replaces a folder that has something in it.
+        folder.rename(staging.with_name(f"{staging.name}-replaced"))
+    staging.rename(folder)
+    sync_dir(models_dir)
+    shutil.rmtree(staging.with_name(f"{staging.name}-replaced"), ignore_errors=True)
+    return stored
 
 
 def _stamp(source: Source) -> str | None:

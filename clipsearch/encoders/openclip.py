@@ -71,6 +71,7 @@ def load_model(directory: Path) -> LoadedModel:
             "Check that the weights belong to this architecture",
         ) from error
     model.eval().requires_grad_(False)
+    _refuse_non_numbers(model)
     text_config = config["model_cfg"]["text_cfg"]
     return LoadedModel(
         model=model,
@@ -79,6 +80,17 @@ def load_model(directory: Path) -> LoadedModel:
         context_length=int(text_config.get("context_length", tokenizer.context_length)),
         embed_dim=int(config["model_cfg"]["embed_dim"]),
     )
+
+
+def _refuse_non_numbers(model: Any) -> None:
+    import torch
+
+    for name, tensor in model.state_dict().items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise ModelUnavailableError(
+                f"the weights hold values that are not numbers ({name})",
+                "Fetch them again, or use an earlier checkpoint of the training",
+            )
 
 
 def logit_scale_and_bias(loaded: LoadedModel) -> tuple[float, float]:
