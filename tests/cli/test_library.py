@@ -1,0 +1,118 @@
+"""`clipsearch library` and `clipsearch models` as a program."""
+
+import os
+
+import pytest
+
+from tests.cli.program import Program
+
+
+def test_status_counts_what_is_there(colours: Program) -> None:
+    (record,) = colours.run("library", "status", "--json").records
+    assert (record["photos"], record["contents"], record["embedded"]) == (5, 5, 5)
+    models = record["models"]
+    assert isinstance(models, list)
+    assert [(model["name"], model["active"]) for model in models] == [("fake", True)]
+    alone = colours.run("library")
+    assert alone == colours.run("library", "status")
+    assert "5 in 1 folder" in alone.out
+
+
+def test_roots_say_whether_they_are_there(indexed: Program) -> None:
+    (root,) = indexed.run("library", "roots", "--json").records
+    assert (root["path"], root["online"]) == (str(indexed.album), True)
+    os.rename(indexed.album, indexed.folder / "away")
+    assert indexed.run("library", "roots").lines[0].startswith("offline\t")
+
+
+def test_problems_are_none_or_by_kind(indexed: Program) -> None:
+    none = indexed.run("library", "problems")
+    assert (none.code, none.raw) == (1, b"")
+    (indexed.album / "notes.txt").write_text("no photo")
+    (indexed.album / "cut.jpg").write_bytes(b"\xff\xd8\xff\xe0 cut")
+    indexed.run("index")
+    assert [r["kind"] for r in indexed.run("library", "problems", "--json").records] == ["damaged"]
+    others = indexed.run("library", "problems", "--kind", "not-photo").lines
+    assert [os.path.basename(line) for line in others] == ["notes.txt"]
+
+
+def test_forgetting_a_folder_leaves_its_photos(indexed: Program) -> None:
+    assert "no folder of this library" in indexed.fails(2, "library", "forget", "elsewhere")
+    answer = indexed.run("library", "forget", "album")
+    assert answer.out == f"forgot 5 photos of {indexed.album}; the files were not touched\n"
+    assert len(os.listdir(indexed.album)) == 5
+    assert indexed.run("library", "status", "--json").records[0]["photos"] == 0
+    assert indexed.run("search", "red").code == 1
+
+
+def test_rebuilding_brings_the_snapshot_up_to_date(indexed: Program) -> None:
+    assert indexed.run("library", "rebuild").out == "the search snapshot is up to date\n"
+
+
+def test_a_damaged_embedding_is_found_erased_and_made_again(indexed: Program) -> None:
+    import sqlite3
+
+    database = sqlite3.connect(indexed.library / "catalogue.sqlite")
+    database.execute("UPDATE embeddings SET checksum = checksum + 1 WHERE id = 1")
+    database.commit()
+    database.close()
+    assert "damaged" in indexed.fails(4, "search", "red")
+    doctor = indexed.run("doctor")
+    assert doctor.code == 4
+    assert "FAIL  catalogue: " in doctor.out
+    rebuilt = indexed.run("library", "rebuild")
+    assert rebuilt.code == 4
+    assert "1 embedding did not fit" in rebuilt.errors
+    assert "1 new" not in indexed.index().out
+    assert indexed.run("search", "red", "--json").code == 0
+    assert len(indexed.run("search", "red", "--json").records) == 5
+
+
+def test_where_things_are(colours: Program) -> None:
+    (record,) = colours.run("library", "where", "--json").records
+    assert record["library"] == str(colours.library)
+    assert record["models"] == str(colours.folder / "models")
+    assert os.path.isdir(os.path.join(str(record["data"]), "templates"))
+
+
+@pytest.mark.parametrize(
+    "command", [["status"], ["roots"], ["problems"], ["forget", "x"], ["rebuild"]], ids=" ".join
+)
+def test_without_a_library_the_way_to_one_is_named(command: list[str], program: Program) -> None:
+    line = program.fails(6, "library", *command)
+    assert "There is no library" in line
+    assert "clipsearch index" in line
+    assert not program.library.exists()
+
+
+def test_models_are_listed_with_size_licence_and_languages(program: Program) -> None:
+    records = {r["name"]: r for r in program.run("models", "list", "--json").records}
+    assert list(records) == ["starter", "fast", "balanced", "best", "multilingual"]
+    assert not any(record["installed"] for record in records.values())
+    assert "Chinese" in str(records["multilingual"]["languages"])
+    assert program.run("models") == program.run("models", "list")
+    shown = program.run("models", "show", "balanced").out
+    assert "ViT-B-32-256/datacomp_s34b_b86k" in shown
+    assert "605 MB" in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["show", "nope"], 2, "is no preset and is not installed"),
+        (["pull", "nope"], 2, "nope"),
+        (["verify", "balanced"], 6, "clipsearch models pull balanced"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_models_that_are_not_there(
+    arguments: list[str], code: int, said: str, program: Program
+) -> None:
+    answer = program.run("models", *arguments)
+    assert answer.code == code
+    assert said in answer.errors.splitlines()[-1]
+
+
+def test_the_fake_model_is_always_ready(program: Program) -> None:
+    assert program.run("models", "verify", "fake").out == "fake is complete and undamaged\n"
+    assert "installed already" in program.run("models", "pull", "fake").errors
