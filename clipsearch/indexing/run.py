@@ -94,7 +94,7 @@ class _Run:
             activated = True
         if not interrupted:
             self._progress("snapshot", 0, None)
-            self._library.rebuild_snapshot()
+            self._library.refresh_snapshot()
         return summarise(
             self._tally,
             self._model.name,

@@ -30,13 +30,16 @@ def album(tmp_path: Path) -> Album:
 
 
 def start(album: Album, failpoint: str = "") -> subprocess.Popen[str]:
+    return run(album, "index", str(album.photos), "--model", "fake", "--json", failpoint=failpoint)
+
+
+def run(album: Album, *arguments: str, failpoint: str = "") -> subprocess.Popen[str]:
     environment = os.environ | {"CLIPSEARCH_LIBRARY": str(album.library)}
     environment.pop("CLIPSEARCH_FAILPOINT", None)
     if failpoint:
         environment["CLIPSEARCH_FAILPOINT"] = failpoint
-    command = [sys.executable, "-m", "clipsearch", "index", str(album.photos)]
     return subprocess.Popen(
-        [*command, "--model", "fake", "--json"],
+        [sys.executable, "-m", "clipsearch", *arguments],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -74,10 +77,6 @@ def committed(album: Album) -> int:
         "after_commit:4",
         "before_commit:7",
         "after_commit:7",
-        "before_temp_write",
-        "after_temp_write",
-        "before_rename",
-        "after_rename",
     ],
 )
 def test_killed_at_a_named_point(album: Album, failpoint: str) -> None:
@@ -89,6 +88,23 @@ def test_killed_at_a_named_point(album: Album, failpoint: str) -> None:
     assert summary["encoded"] == len(PHOTOS) - kept
     assert summary["found"] == len(PHOTOS)
     album.check(PHOTOS)
+
+
+@pytest.mark.parametrize(
+    "failpoint", ["before_temp_write", "after_temp_write", "before_rename", "after_rename"]
+)
+def test_killed_while_publishing_a_snapshot(album: Album, failpoint: str) -> None:
+    finish(album)
+    process = run(album, "library", "rebuild", failpoint=f"{failpoint}=exit")
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode < 0, f"the failpoint was never reached: {errors}"
+    album.check(PHOTOS)
+    again = run(album, "library", "rebuild")
+    _, errors = again.communicate(timeout=120)
+    assert again.returncode == 0, errors
+    assert not list(album.library.glob("*.tmp"))
+    with Library.open(album.library) as library:
+        assert library.snapshot_fault() is None
 
 
 def test_killed_at_any_moment(album: Album) -> None:
