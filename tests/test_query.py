@@ -9,7 +9,7 @@ from clipsearch.errors import QueryError
 from clipsearch.query import MAX_LENGTH, MAX_TERMS, Query, Term, parse_query
 from clipsearch.types import PhotoFilter
 
-FILES = {"rex.jpg", "my dog.jpg", "dog", "odd^2.png", "sub/rex"}
+FILES = {"rex.jpg", "my dog.jpg", "dog", "odd.v^2", "sub/rex"}
 
 
 def is_file(path: str) -> bool:
@@ -61,7 +61,7 @@ def photo(value: str, weight: float = 1.0) -> Term:
         ("beach -people^2", [text("beach"), text("people", -2)]),
         ('"x^2"', [text("x^2")]),
         ("^_^", [text("^_^")]),
-        ("odd^2.png", [photo("odd^2.png")]),
+        ("odd.v^2", [photo("odd.v^2")]),
         # ordinary words that look like something
         ("ratio 3:2", [text("ratio 3:2")]),
         ("12:30 o'clock", [text("12:30 o'clock")]),
