@@ -61,7 +61,7 @@ def photo(value: str, weight: float = 1.0) -> Term:
         ("beach -people^2", [text("beach"), text("people", -2)]),
         ('"x^2"', [text("x^2")]),
         ("^_^", [text("^_^")]),
-        ("odd.v^2", [photo("odd.v^2")]),
+        ("see odd.v^2", [text("see"), photo("odd.v^2")]),
         # ordinary words that look like something
         ("ratio 3:2", [text("ratio 3:2")]),
         ("12:30 o'clock", [text("12:30 o'clock")]),
