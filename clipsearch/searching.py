@@ -18,8 +18,6 @@ from clipsearch.ranking import combine, unit
 from clipsearch.storage.records import PhotoRow
 from clipsearch.types import FileStat, Floats, PhotoFacts, PhotoFilter, PhotoProblem, Pixels
 
-# A query is read as it stands and as a caption would put it; the two embeddings are averaged.
-WORDINGS = ("{}", "a photo of {}")
 # Scores are compared to six decimals: below that, the order would be that of rounding errors.
 _DECIMALS = 6
 _BLOCK = 4096
@@ -91,7 +89,7 @@ def query_vector(
     warnings: list[str] = []
     if texts:
         values = [terms[i].value for i in texts]
-        vectors[texts] = _text_vectors(towers, values)
+        vectors[texts] = unit(towers.text.encode_text(values))
         warnings.extend(_text_warnings(towers, values))
     if photos:
         values = [terms[i].value for i in photos]
@@ -108,13 +106,6 @@ def _require_same_model(library: Library, towers: Towers) -> None:
             f"the library was made with {model.name}, the query with {towers.info.name}",
             f"Use {model.name}, or run: clipsearch index --model {towers.info.name}",
         )
-
-
-def _text_vectors(towers: Towers, texts: list[str]) -> Floats:
-    """Texts -> (len(texts), dim): the mean over the wordings, as unit rows."""
-    worded = [wording.replace("{}", text) for text in texts for wording in WORDINGS]
-    rows = towers.text.encode_text(worded)  # (texts * wordings, dim)
-    return unit(rows.reshape(len(texts), len(WORDINGS), -1).mean(axis=1))
 
 
 def _text_warnings(towers: Towers, texts: list[str]) -> list[str]:

@@ -79,6 +79,15 @@ def test_words_find_every_path_best_first_and_equals_by_path(album: Album) -> No
     assert len(best.content_hash) == 32
 
 
+def test_words_are_embedded_as_they_were_typed(album: Album) -> None:
+    # The fake gives texts without a colour a vector of their own: any rewording shows.
+    text = "xyzzy of the north"
+    expected = float(FakeTextEncoder().encode_text([text])[0] @ vector_of(GREEN))
+    answer = ask(album, text)
+    scores = dict(zip(names(album, answer), (r.score for r in answer.results), strict=True))
+    assert scores["2024/green.png"] == pytest.approx(expected, abs=2e-3)
+
+
 def test_k_counts_paths_not_contents(album: Album) -> None:
     assert names(album, ask(album, "red", top_k=1)) == ["2024/copy of red.png"]
     assert len(ask(album, "red", top_k=2).results) == 2
