@@ -60,10 +60,17 @@ def decode_raw(data: bytes, limits: ReadLimits) -> DecodedPhoto:
         reason = error.args[0] if error.args else "cannot be decoded"
         text = reason.decode("ascii", "replace") if isinstance(reason, bytes) else str(reason)
         raise DamagedPhoto(f"damaged RAW photo: {text}") from error
+    image = Image.fromarray(pixels)
     # LibRaw turns the picture upright; its stated size is the one before that when flip is 5 or 6.
-    if sizes.flip in (5, 6):
-        width, height = height, width
-    return DecodedPhoto(Image.fromarray(pixels), (width, height), exif_entries.parse_exif(data))
+    stated = (height, width) if sizes.flip in (5, 6) else (width, height)
+    return DecodedPhoto(image, _full_size(stated, image.size), exif_entries.parse_exif(data))
+
+
+def _full_size(stated: tuple[int, int], developed: tuple[int, int]) -> tuple[int, int]:
+    """The stated size, unless it is not a multiple of the developed one (turned sensors)."""
+    factor = max(1, round(stated[0] / developed[0]))
+    fits = all(abs(stated[i] - factor * developed[i]) <= factor for i in (0, 1))
+    return stated if fits else developed
 
 
 def _white_level(raw: Any) -> int | None:

@@ -34,7 +34,8 @@ def decode(
     name = _format_of(data, path)
     with _decoding(name, limits):
         photo = _decode_as(name, data, limits, preprocess)
-        pixels = to_pixels(colour.to_rgb(photo.image), preprocess)
+        image = colour.to_rgb(photo.image)
+        pixels = to_pixels(image, preprocess, full_size=photo.full_size, box=photo.box)
         return _facts(photo, name), pixels
 
 

@@ -10,7 +10,7 @@ from clipsearch.photos.complaints import collect_complaints
 from clipsearch.photos.decoded import DecodedPhoto
 from clipsearch.photos.limits import ReadLimits
 from clipsearch.photos.memory import require_memory, require_size
-from clipsearch.photos.resize import resized_size
+from clipsearch.photos.resize import Box, resized_size
 from clipsearch.types import Preprocess
 
 # Scaled decoding keeps at least this many times the size that the photo is resized to, so that
@@ -20,6 +20,20 @@ _DECODING_MARGIN = 2
 # Photos below this are never shrunk before the resize, which then equals open_clip's to the bit.
 _HUGE_PIXELS = 25_000_000
 _REDUCIBLE_MODES = ("L", "RGB", "RGBA", "CMYK")
+
+# What each way of turning does to the stored columns and rows, before it swaps them or not.
+_MIRROR_COLUMNS = (
+    Image.Transpose.FLIP_LEFT_RIGHT,
+    Image.Transpose.ROTATE_180,
+    Image.Transpose.ROTATE_90,
+    Image.Transpose.TRANSVERSE,
+)
+_MIRROR_ROWS = (
+    Image.Transpose.FLIP_TOP_BOTTOM,
+    Image.Transpose.ROTATE_180,
+    Image.Transpose.ROTATE_270,
+    Image.Transpose.TRANSVERSE,
+)
 
 
 def decode_with_pillow(
@@ -34,8 +48,9 @@ def decode_with_pillow(
     with Image.open(io.BytesIO(data), formats=(name,)) as image:
         full_size = image.size
         require_size(full_size, limits)
+        box: Box | None = None
         if preprocess is not None and name == "JPEG":
-            _scale_decoding(image, exif.transposition(exif.read_exif(image)), preprocess)
+            box = _scale_decoding(image, exif.transposition(exif.read_exif(image)), preprocess)
         needed = _needed_bytes(image, name, full_size, whole=preprocess is None)
         require_memory(full_size, len(data) + needed, limits)
         if name == "TIFF":
@@ -54,9 +69,11 @@ def decode_with_pillow(
     if preprocess is not None:
         decoded = _shrink(decoded, turned, preprocess)
     if turned is not None:
+        box = _turned_box(box, decoded.size, turned)
         decoded = decoded.transpose(turned)
         decoded.info = image.info
-    return DecodedPhoto(decoded, full_size[::-1] if _swaps_sides(turned) else full_size, entries)
+    upright_size = full_size[::-1] if _swaps_sides(turned) else full_size
+    return DecodedPhoto(decoded, upright_size, entries, box)
 
 
 def _load_strictly(image: Image.Image) -> None:
@@ -79,9 +96,25 @@ def _swaps_sides(turned: Image.Transpose | None) -> bool:
 
 def _scale_decoding(
     image: Image.Image, turned: Image.Transpose | None, preprocess: Preprocess
-) -> None:
-    """Let libjpeg leave out detail that the resize would throw away (1/2, 1/4 or 1/8)."""
-    image.draft(None, _least_size(image.size, turned, preprocess))
+) -> Box | None:
+    """Let libjpeg leave out detail that the resize would throw away (1/2, 1/4 or 1/8).
+
+    Returns the part of the smaller picture that the photo takes up: its size was rounded up.
+    """
+    drafted = image.draft(None, _least_size(image.size, turned, preprocess))
+    return drafted[1] if drafted else None
+
+
+def _turned_box(box: Box | None, size: tuple[int, int], turned: Image.Transpose) -> Box | None:
+    """Where `box` of a picture of `size` comes to lie when the picture is turned."""
+    if box is None:
+        return None
+    left, top, right, bottom = box
+    if turned in _MIRROR_COLUMNS:
+        left, right = size[0] - right, size[0] - left
+    if turned in _MIRROR_ROWS:
+        top, bottom = size[1] - bottom, size[1] - top
+    return (top, left, bottom, right) if _swaps_sides(turned) else (left, top, right, bottom)
 
 
 def _shrink(

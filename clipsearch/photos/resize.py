@@ -14,19 +14,29 @@ from clipsearch.types import Pixels, Preprocess
 _MOST_RESIZED_PIXELS = 50_000_000
 
 Size = tuple[int, int]
+Box = tuple[float, float, float, float]
 
 
-def to_pixels(image: Image.Image, preprocess: Preprocess) -> Pixels:
+def to_pixels(
+    image: Image.Image,
+    preprocess: Preprocess,
+    *,
+    full_size: Size | None = None,
+    box: Box | None = None,
+) -> Pixels:
     """RGB photo -> (height, width, 3) uint8 at `preprocess.size`, writable.
 
-    Equal to what open_clip's transform gives before it turns to floats.
+    Equal to what open_clip's transform gives before it turns to floats. For a photo decoded at a
+    fraction of its size, `full_size` is its own (width, height) and `box` the part of `image` that
+    is photo: without them the rounding of the smaller size would move the crop by up to a pixel.
     """
-    width, height = resized_size(image.size, preprocess)
+    width, height = resized_size(full_size or image.size, preprocess)
+    source = box or (0.0, 0.0, float(image.width), float(image.height))
     crop_height, crop_width = preprocess.size
     if width * height > _MOST_RESIZED_PIXELS:
-        resized = _resized_middle(image, (width, height), preprocess)
+        resized = _resized_middle(image, source, (width, height), preprocess)
     else:
-        resized = image.resize((width, height), _resample(preprocess))
+        resized = image.resize((width, height), _resample(preprocess), box=source)
     fill = preprocess.fill_color if preprocess.resize_mode == "longest" else 0
     fitted = _crop_or_pad(resized, (crop_width, crop_height), fill)
     return np.array(fitted, dtype=np.uint8)  # (height, width, 3)
@@ -59,17 +69,19 @@ def _resample(preprocess: Preprocess) -> Image.Resampling:
     return Image.Resampling.BILINEAR
 
 
-def _resized_middle(image: Image.Image, size: Size, preprocess: Preprocess) -> Image.Image:
+def _resized_middle(
+    image: Image.Image, source: Box, size: Size, preprocess: Preprocess
+) -> Image.Image:
     """What a crop to `preprocess.size` keeps of `image` resized to `size`, and nothing else."""
     crop_height, crop_width = preprocess.size
     kept = (min(size[0], crop_width), min(size[1], crop_height))
     left, top = (round((size[i] - kept[i]) / 2.0) for i in (0, 1))
-    scale_x, scale_y = image.width / size[0], image.height / size[1]
+    scale_x, scale_y = (source[2] - source[0]) / size[0], (source[3] - source[1]) / size[1]
     box = (
-        left * scale_x,
-        top * scale_y,
-        min((left + kept[0]) * scale_x, image.width),
-        min((top + kept[1]) * scale_y, image.height),
+        source[0] + left * scale_x,
+        source[1] + top * scale_y,
+        min(source[0] + (left + kept[0]) * scale_x, source[2]),
+        min(source[1] + (top + kept[1]) * scale_y, source[3]),
     )
     return image.resize(kept, _resample(preprocess), box=box)
 
