@@ -208,35 +208,44 @@ def test_a_root_that_is_not_there(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has other limits on paths")
-def test_two_thousand_folders_deep_and_paths_too_long(tmp_path: Path) -> None:
-    """Deeper than Python recurses, and longer than the system takes a path."""
-    home = os.open(tmp_path, os.O_RDONLY)
-    current = home
-    for _ in range(2500):
-        os.mkdir(b"d", dir_fd=current)
-        deeper = os.open(b"d", os.O_RDONLY, dir_fd=current)
-        if current != home:
-            os.close(current)
+class TestDepth:
+    def test_deeper_than_python_recurses(self, tmp_path: Path) -> None:
+        make_deep(tmp_path, b"d", 1100)
+        folders = listed(tmp_path)
+        assert len(folders) == 1101
+        assert all(folder.complete for folder in folders.values())
+        remove_deep(tmp_path, b"d", 1100)
+
+    def test_a_path_too_long_for_the_system_is_a_problem_and_no_end(self, tmp_path: Path) -> None:
+        name = b"n" * 200
+        make_deep(tmp_path, name, 25)
+        build(tmp_path, "z/after.jpg")
+        folders = listed(tmp_path)
+        assert names(folders[b"z"]) == [b"after.jpg"]
+        broken = [folder for folder in folders.values() if not folder.complete]
+        reasons = {problem.reason for folder in broken for problem in folder.problems}
+        assert reasons == {"the path is too long for this system"}
+        remove_deep(tmp_path, name, 25)
+
+
+def make_deep(top: Path, name: bytes, depth: int) -> None:
+    current = os.open(top, os.O_RDONLY)
+    for _ in range(depth):
+        os.mkdir(name, dir_fd=current)
+        deeper = os.open(name, os.O_RDONLY, dir_fd=current)
+        os.close(current)
         current = deeper
     os.close(current)
-    os.close(home)
-    folders = listed(tmp_path)
-    depth = max(path.count(b"/") for path in folders)
-    assert 1500 < depth < 2500
-    broken = [folder for folder in folders.values() if not folder.complete]
-    reasons = {problem.reason for folder in broken for problem in folder.problems}
-    assert reasons == {"the path is too long for this system"}
-    remove_deep(tmp_path, 2500)
 
 
-def remove_deep(top: Path, depth: int) -> None:
+def remove_deep(top: Path, name: bytes, depth: int) -> None:
     """pytest's own clean-up recurses: take the folders away from the deepest up."""
     opened = [os.open(top, os.O_RDONLY)]
-    for start in range(0, depth, 500):
-        path = b"/".join([b"d"] * min(500, depth - start))
+    for start in range(0, depth, 15):
+        path = b"/".join([name] * min(15, depth - start))
         opened.append(os.open(path, os.O_RDONLY, dir_fd=opened[-1]))
-    for start in reversed(range(0, depth, 500)):
+    for start in reversed(range(0, depth, 15)):
         os.close(opened.pop())
-        for length in range(min(500, depth - start), 0, -1):
-            os.rmdir(b"/".join([b"d"] * length), dir_fd=opened[-1])
+        for length in range(min(15, depth - start), 0, -1):
+            os.rmdir(b"/".join([name] * length), dir_fd=opened[-1])
     os.close(opened.pop())
