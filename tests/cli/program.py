@@ -73,7 +73,7 @@ class Program:
             env=self.environment(**environment),
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            timeout=120,
+            timeout=600,
         )
         errors = done.stderr.decode()
         assert "Traceback" not in errors, errors
