@@ -34,8 +34,10 @@ EXPORTED = "onnxruntime"
 LEAST_COSINE = 0.995
 LEAST_MEDIAN_COSINE = 0.999
 
-# Starting torch, loading the model and measuring takes about this long; below it, nobody gains.
+# Starting torch and loading the model takes about so long, and measuring encodes a hundred photos
+# or so: below either, nobody gains, however slow the machine is just now.
 _WORTH_MEASURING_S = 10.0
+_WORTH_MEASURING_PHOTOS = 256
 _BUDGET_S = 2.0
 _ROUNDS = 4
 _SAMPLES = 8
@@ -68,7 +70,7 @@ def bulk_encoder(folder: Path, stored: StoredModel, expected: int | None) -> Ima
     exported = _open_exported(folder, stored)
     samples = sample_photos(stored.info.preprocess.size, _SAMPLES)
     vectors = exported.encode_image(samples)
-    if photos * _seconds(exported, samples) / len(samples) <= _WORTH_MEASURING_S:
+    if not worth_measuring(photos, _seconds(exported, samples) / len(samples)):
         return exported
     started = time.perf_counter()
     tower = _load_tower(folder, stored)
@@ -85,6 +87,12 @@ def bulk_encoder(folder: Path, stored: StoredModel, expected: int | None) -> Ima
         write_measured(folder, machine_key(), measured)
     # All of them are open now, so only the rate counts.
     return candidates[max(rates, key=lambda name: rates[name])]
+
+
+def worth_measuring(photos: float, seconds_a_photo: float) -> bool:
+    """Whether so many photos can repay starting torch and trying every candidate."""
+    enough_work = photos * seconds_a_photo > _WORTH_MEASURING_S
+    return enough_work and photos > _WORTH_MEASURING_PHOTOS
 
 
 def measure(encoders: Mapping[str, ImageEncoder], samples: Pixels) -> dict[str, float]:

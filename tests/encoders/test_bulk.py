@@ -1,6 +1,7 @@
 """Which encoder is taken for how many photos."""
 
 import numpy as np
+import pytest
 
 from clipsearch.encoders.bulk import (
     Measured,
@@ -8,6 +9,7 @@ from clipsearch.encoders.bulk import (
     choose,
     measure,
     read_measured,
+    worth_measuring,
     write_measured,
 )
 from clipsearch.encoders.fake import FakeImageEncoder
@@ -24,6 +26,19 @@ def test_few_photos_are_done_before_torch_has_started():
 
 def test_for_endless_photos_only_the_rate_counts():
     assert choose([ONNX, TORCH], float("inf")) == TORCH
+
+
+@pytest.mark.parametrize(
+    ("photos", "seconds_a_photo", "worth"),
+    [
+        (1000, 0.1, True),
+        (1000, 0.001, False),  # one second of work in all
+        (20, 1.0, False),  # a busy machine: measuring would encode more than these twenty
+        (float("inf"), 0.0001, True),
+    ],
+)
+def test_measuring_has_to_be_repaid(photos, seconds_a_photo, worth):
+    assert worth_measuring(photos, seconds_a_photo) == worth
 
 
 def test_measurements_are_kept_for_each_machine(tmp_path):
