@@ -54,6 +54,24 @@ def test_constants_in_nodes_subgraphs_functions_and_sparse_tensors():
     }
 
 
+def test_lists_of_graphs_and_sparse_values_in_attributes():
+    deep = graph([helper.make_node("Constant", [], ["d"], value=outside("v", "in-list"))])
+    node = helper.make_node("Own", [], ["o"])
+    node.attribute.append(helper.make_attribute("graphs", [deep]))
+    one = node.attribute.add(name="sparse", type=onnx.AttributeProto.SPARSE_TENSOR)
+    one.sparse_tensor.indices.CopyFrom(outside("i", "in-indices"))
+    many = node.attribute.add(name="sparse_list", type=onnx.AttributeProto.SPARSE_TENSORS)
+    many.sparse_tensors.add().values.CopyFrom(outside("s", "in-sparse-list"))
+    tensors = node.attribute.add(name="tensors", type=onnx.AttributeProto.TENSORS)
+    tensors.tensors.add().CopyFrom(outside("t", "in-tensors"))
+    assert external_locations(model(graph([node]))) == {
+        "in-list",
+        "in-indices",
+        "in-sparse-list",
+        "in-tensors",
+    }
+
+
 def test_training_graphs():
     proto = helper.make_model(graph())
     proto.training_info.add().initialization.CopyFrom(graph(initializer=[outside("t", "train")]))

@@ -38,11 +38,16 @@ def test_several_without_a_customary_name_are_not_guessed_at():
         preferred_weights(["b.safetensors", "a.safetensors"])
 
 
-def test_torchscript_and_exported_programs_are_refused_under_any_name(tmp_path):
-    script = archive(tmp_path / "model.bin", "m/data.pkl", "m/constants.pkl", "m/code/x.py")
+@pytest.mark.parametrize("member", ["m/constants.pkl", "m/code/x.py"])
+def test_torchscript_is_refused_under_any_name(tmp_path, member):
+    script = archive(tmp_path / "model.bin", "m/data.pkl", member)
     with pytest.raises(ModelUnavailableError, match=r"TorchScript.*safetensors"):
         stored_name(script)
-    program = archive(tmp_path / "model.pt", "m/archive_format", "m/models/model.json")
+
+
+@pytest.mark.parametrize("member", ["m/archive_format", "m/models/model.json"])
+def test_exported_programs_are_refused_under_any_name(tmp_path, member):
+    program = archive(tmp_path / "model.pt", "m/version", member)
     with pytest.raises(ModelUnavailableError, match=r"exported program.*safetensors"):
         stored_name(program)
 
