@@ -10,6 +10,7 @@ does falls on both; CPU seconds are printed beside wall seconds because they suf
 """
 
 import argparse
+import json
 import os
 import resource
 import shutil
@@ -18,7 +19,7 @@ import subprocess
 import sys
 import time
 import venv
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from machine import load_average, machine
@@ -70,21 +71,22 @@ def photos(source: Path, target: Path, count: int) -> None:
 
 def checkpoint(folder: Path) -> None:
     """An open_clip directory with random weights, and the same towers as rclip's ONNX files."""
-    import json
-
     import open_clip
     import torch
-    from open_clip.push_to_hf_hub import save_for_hf
+    from open_clip.transform import PreprocessCfg
+    from safetensors.torch import save_file
 
     if (folder / "rclip" / RCLIP_MODEL / "textual.onnx").is_file():
         return
     torch.manual_seed(0)
-    model, _, _ = open_clip.create_model_and_transforms(ARCHITECTURE, pretrained=None)
-    model.eval()
-    tokenizer = open_clip.get_tokenizer(ARCHITECTURE)
-    config = open_clip.get_model_config(ARCHITECTURE)
-    save_for_hf(model, tokenizer, config, str(folder / "model"), safe_serialization=True)
-    json.loads((folder / "model" / "open_clip_config.json").read_text())
+    model = open_clip.create_model(ARCHITECTURE, pretrained=None).eval()
+    config = {
+        "model_cfg": open_clip.get_model_config(ARCHITECTURE),
+        "preprocess_cfg": asdict(PreprocessCfg(size=256)),
+    }
+    (folder / "model").mkdir(parents=True, exist_ok=True)
+    (folder / "model" / "open_clip_config.json").write_text(json.dumps(config))
+    save_file(model.state_dict(), folder / "model" / "open_clip_model.safetensors")
     target = folder / "rclip" / RCLIP_MODEL
     target.mkdir(parents=True, exist_ok=True)
 
