@@ -14,7 +14,7 @@ import clipsearch
 from clipsearch.cli.reference import commands
 from tests.cli.program import Program
 
-HEAVY = ["numpy", "torch", "onnxruntime", "faiss", "PIL", "huggingface_hub", "rich", "click"]
+HEAVY = ["numpy", "torch", "onnxruntime", "faiss", "PIL", "huggingface_hub", "rich", "pydantic"]
 NAMES = [name.split()[1:] for name, _ in commands()]
 
 
@@ -59,7 +59,7 @@ def test_short_and_long_help_are_the_same(name: list[str], program: Program) -> 
         (["search", "dog", "--jsn"], "Did you mean --json?"),
         (["index", "--librari", "x"], "Did you mean --library?"),
         (["search"], "Missing argument"),
-        (["search", "dog", "-k", "many"], "valid integer"),
+        (["search", "dog", "-k", "many"], "valid int"),
         (["search", "dog", "-k", "0"], "See clipsearch search --help"),
         (["search", "dog", "--min-score", "2"], "See clipsearch search --help"),
         (["search", "dog", "--top-k"], "--top-k needs a value"),
