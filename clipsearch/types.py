@@ -1,4 +1,4 @@
-"""Records and protocols that every layer may use. Nothing here does anything."""
+"""Records and protocols that every layer may use."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -86,6 +86,14 @@ class FileStat:
     ctime_ns: int
     inode: int
     device: int
+
+
+def same_file(a: FileStat, b: FileStat) -> bool:
+    """Whether two stats are of one file that did not change in between.
+
+    The device number is left out: it changes when a disk is plugged in again.
+    """
+    return (a.size, a.mtime_ns, a.ctime_ns, a.inode) == (b.size, b.mtime_ns, b.ctime_ns, b.inode)
 
 
 @dataclass(frozen=True, slots=True)
