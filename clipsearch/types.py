@@ -159,3 +159,7 @@ class Progress(Protocol):
 
     def __call__(self, stage: str, done: int, total: int | None) -> None:
         """`stage` names the work; `total` is None while it is unknown."""
+
+
+def no_progress(stage: str, done: int, total: int | None) -> None:
+    """The Progress that shows nothing."""

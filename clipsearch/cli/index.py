@@ -175,6 +175,7 @@ def describe(summary: "IndexSummary") -> Iterator[str]:
         (summary.restored, "back again"),
         (summary.new, "new"),
         (summary.changed, "changed"),
+        (summary.reencoded, "unchanged, now also encoded with this model"),
         (summary.moved, "moved"),
         *((count, PROBLEM_WORDS.get(kind, kind)) for kind, count in summary.problems.items()),
         (summary.other_files, "no photos"),

@@ -20,7 +20,7 @@ from clipsearch.encoders.store import (
 )
 from clipsearch.encoders.towers import Towers
 from clipsearch.errors import ModelUnavailableError, StorageError
-from clipsearch.types import ImageEncoder, ModelInfo, Progress
+from clipsearch.types import ImageEncoder, ModelInfo, Progress, no_progress
 
 __all__ = [
     "PRESETS",
@@ -53,7 +53,7 @@ class InstalledModel:
     fetched_from: str | None
 
 
-def install(name: str, models_dir: Path, progress: Progress) -> ModelInfo:
+def install(name: str, models_dir: Path, progress: Progress = no_progress) -> ModelInfo:
     """Make the model called `name` ready, fetching and exporting it unless that is already done.
 
     `name` is a preset, `architecture/tag` of open_clip, `hf-hub:organisation/repository`, a local

@@ -40,6 +40,14 @@ def _does_not_exist(path: bytes) -> bool:
     return False
 
 
+def is_other_volume(scan: RootScan) -> bool:
+    """Whether files with the names of many known photos lie there, and not one is that photo.
+
+    Memory cards are like that: each has its IMG_0001.
+    """
+    return scan.matched >= BRAKE_MINIMUM and not scan.confirmed
+
+
 def root_state(
     scan: RootScan, moved: int, lost: int, before: tuple[int, int], *, confirm_missing: bool
 ) -> str:

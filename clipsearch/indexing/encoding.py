@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from clipsearch.indexing.scan import PendingFile
-from clipsearch.indexing.summary import Tally
+from clipsearch.indexing.summary import GONE, UNREADABLE, Tally
 from clipsearch.photos.reading import PhotoReader
 from clipsearch.storage.catalogue import Catalogue
 from clipsearch.storage.records import FailedPhoto, IndexedPhoto
@@ -56,7 +56,7 @@ class Encoding:
         for outcome in reader.read(_keys(by_path), self._is_known):
             file = by_path.pop(outcome.path)
             if isinstance(outcome, PhotoProblem):
-                self._failed.append((file, outcome))
+                self._fail(file, outcome)
             else:
                 self._add(file, outcome)
             if self._is_due():
@@ -73,6 +73,17 @@ class Encoding:
         # A copy that was decoded while its twin was being encoded needs no second encoding.
         if read.pixels is not None and not self._is_known(read.content_hash):
             self._pixels[read.content_hash] = read.pixels
+
+    def _fail(self, file: PendingFile, problem: PhotoProblem) -> None:
+        """A problem becomes the file's row, unless it says nothing about the photo itself.
+
+        A disk that goes away while it is read must not cost what is known of its photos.
+        """
+        if problem.kind == GONE or (problem.kind == UNREADABLE and file.has_content):
+            self._count_problem(problem)
+            self.finished += 1
+        else:
+            self._failed.append((file, problem))
 
     def _is_due(self) -> bool:
         return (
@@ -120,16 +131,22 @@ class Encoding:
     def _count(self, failed: list[FailedPhoto], rejected: set[bytes], encoded: int) -> None:
         self._tally.encoded += encoded
         for row in failed:
-            self._tally.problems[row.problem.kind] += 1
-            self._tally.fresh_problems.append(row.problem)
+            self._count_problem(row.problem)
         for file, read in self._photos:
             if read.content_hash in rejected:
                 continue
-            if file.is_known:
-                self._tally.changed += 1
-            else:
-                self._tally.new += 1
+            match file.why:
+                case "new":
+                    self._tally.new += 1
+                case "changed":
+                    self._tally.changed += 1
+                case "unencoded":
+                    self._tally.reencoded += 1
         self.finished += len(self._photos) + len(self._failed)
+
+    def _count_problem(self, problem: PhotoProblem) -> None:
+        self._tally.problems[problem.kind] += 1
+        self._tally.fresh_problems.append(problem)
 
 
 def _keys(by_path: dict[bytes, PendingFile]) -> Iterator[bytes]:

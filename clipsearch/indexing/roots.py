@@ -9,6 +9,8 @@ from clipsearch.indexing.scan import Scope
 from clipsearch.storage.catalogue import Catalogue
 from clipsearch.storage.records import Root
 
+SEPARATOR = os.fsencode(os.sep)
+
 
 def scopes_of(catalogue: Catalogue, folders: Sequence[bytes]) -> tuple[list[Scope], list[Root]]:
     """What to scan for these folders (all roots when none is given), and which roots are away.
@@ -41,9 +43,14 @@ def _known_root(catalogue: Catalogue, path: bytes) -> tuple[Root | None, bytes]:
     for root in catalogue.roots():
         if path == root.path:
             return root, b""
-        if path.startswith(root.path.rstrip(b"/") + b"/"):
-            return root, os.path.relpath(path, root.path)
+        if _is_below(path, root.path):
+            # Inside a library folders are joined by "/" on every system.
+            return root, os.path.relpath(path, root.path).replace(SEPARATOR, b"/")
     return None, b""
+
+
+def _is_below(path: bytes, folder: bytes) -> bool:
+    return path.startswith(folder.rstrip(SEPARATOR) + SEPARATOR)
 
 
 def _existing(root: bytes, start: bytes) -> bytes:
@@ -54,7 +61,7 @@ def _existing(root: bytes, start: bytes) -> bytes:
 
 
 def _new_root(catalogue: Catalogue, path: bytes, identity: tuple[int, int]) -> Root:
-    inner = [r for r in catalogue.roots() if r.path.startswith(path.rstrip(b"/") + b"/")]
+    inner = [r for r in catalogue.roots() if _is_below(r.path, path)]
     device, inode = identity
     root = catalogue.add_root(path, device, inode)
     for other in inner:

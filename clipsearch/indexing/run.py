@@ -3,22 +3,23 @@
 import time
 from collections.abc import Callable, Sequence
 
-from clipsearch.indexing.absence import confirmed_absent, root_identity, root_state
+from clipsearch.indexing.absence import (
+    confirmed_absent,
+    is_other_volume,
+    root_identity,
+    root_state,
+)
 from clipsearch.indexing.encoding import Encoding
 from clipsearch.indexing.roots import scopes_of
-from clipsearch.indexing.scan import PendingFile, RootScan, scan
+from clipsearch.indexing.scan import PendingFile, RootScan, Scope, scan
 from clipsearch.indexing.summary import IndexSummary, RootReport, Tally, summarise
 from clipsearch.library import Library
 from clipsearch.photos.ignore import IgnoreRules
 from clipsearch.photos.reading import PhotoReader
-from clipsearch.types import ImageEncoder, ModelInfo, Progress
+from clipsearch.types import ImageEncoder, ModelInfo, Progress, no_progress
 
 # Decoding a photo scaled costs a fraction of encoding it: two readers keep an encoder busy.
 READERS = 2
-
-
-def _silent(stage: str, done: int, total: int | None) -> None:
-    """Show nothing."""
 
 
 def index(
@@ -31,7 +32,7 @@ def index(
     readers: int = READERS,
     retry: bool = False,
     confirm_missing: bool = False,
-    progress: Progress = _silent,
+    progress: Progress = no_progress,
 ) -> IndexSummary:
     """Bring the library up to date with `folders` (all its roots when empty).
 
@@ -62,6 +63,7 @@ class _Run:
         self._pending: list[PendingFile] = []
         self._scans: list[tuple[RootScan, tuple[int, int]]] = []
         self._finished = 0
+        self._held = 0
 
     def run(
         self,
@@ -75,15 +77,18 @@ class _Run:
         started = time.monotonic()
         active = self._library.model
         last_photo_id = self._catalogue.last_photo_id()
-        model_id = self._catalogue.register_model(self._model)
         switching = active is not None and active.fingerprint != self._model.fingerprint
+        # Before the model is written down: a mistyped folder must not choose a library's model.
+        scopes = self._scopes(folders, every_root=switching)
+        model_id = self._catalogue.register_model(self._model)
         interrupted = False
         activated = active is None
         if activated:
             # A new library answers from its first batch on, also when this run is stopped.
             self._catalogue.activate_model(model_id)
         try:
-            self._scan(model_id, folders, retry=retry, every_root=switching)
+            for scope in scopes:
+                self._scan(scope, model_id, retry=retry, confirm_missing=confirm_missing)
             self._encode(load_encoder, model_id, readers)
             self._settle(last_photo_id, confirm_missing=confirm_missing)
         except KeyboardInterrupt:
@@ -98,32 +103,36 @@ class _Run:
         return summarise(
             self._tally,
             self._model.name,
-            remaining=len(self._pending) - self._finished,
+            remaining=len(self._pending) - self._finished + self._held,
             unencoded=unencoded if switching else 0,
             model_activated=activated,
             interrupted=interrupted,
             seconds=time.monotonic() - started,
         )
 
-    def _scan(
-        self, model_id: int, folders: Sequence[bytes], *, retry: bool, every_root: bool
-    ) -> None:
+    def _scopes(self, folders: Sequence[bytes], *, every_root: bool) -> list[Scope]:
         scopes, offline = scopes_of(self._catalogue, folders)
         if every_root:
             # A model answers for the whole library, so it has to see the whole library.
             scopes, offline = scopes_of(self._catalogue, ())
         self._tally.roots.extend(RootReport(root.path, "offline") for root in offline)
-        for scope in scopes:
-            identity = root_identity(scope.root.path)
-            if identity is None:
-                self._tally.roots.append(RootReport(scope.root.path, "offline"))
-                continue
-            found = scan(
-                self._catalogue, scope, model_id, self._rules, self._tally, self._progress,
-                retry=retry,
-            )  # fmt: skip
-            self._pending.extend(found.pending)
-            self._scans.append((found, identity))
+        return scopes
+
+    def _scan(self, scope: Scope, model_id: int, *, retry: bool, confirm_missing: bool) -> None:
+        root = scope.root
+        identity = root_identity(root.path)
+        if identity is None:
+            self._tally.roots.append(RootReport(root.path, "offline"))
+            return
+        found = scan(
+            self._catalogue, scope, model_id, self._rules, self._tally, self._progress, retry=retry
+        )
+        if is_other_volume(found) and not confirm_missing:
+            self._tally.roots.append(RootReport(root.path, "other-volume"))
+            self._held += len(found.pending)
+            return
+        self._pending.extend(found.pending)
+        self._scans.append((found, identity))
 
     def _encode(
         self, load_encoder: Callable[[int], ImageEncoder], model_id: int, readers: int
@@ -145,20 +154,24 @@ class _Run:
 
     def _settle(self, last_photo_id: int, *, confirm_missing: bool) -> None:
         """Record absence where it was proved, once everything present has been recorded."""
-        now = time.time()
-        for found, identity in self._scans:
-            root = found.scope.root
-            absent = confirmed_absent(found.candidates)
-            moved = self._catalogue.moved_photos([c.photo_id for c in absent], last_photo_id)
-            lost = [c.photo_id for c in absent if c.photo_id not in set(moved)]
-            state = root_state(
-                found, len(moved), len(lost), identity, confirm_missing=confirm_missing
+        absent = [confirmed_absent(found.candidates) for found, _ in self._scans]
+        moved = set(
+            self._catalogue.moved_photos(
+                [candidate.photo_id for gone in absent for candidate in gone], last_photo_id
             )
-            self._tally.roots.append(RootReport(root.path, state, len(lost)))
-            if state == "offline":
-                continue
-            self._tally.moved += self._catalogue.delete_photos(moved)
+        )
+        now = time.time()
+        for (found, identity), gone in zip(self._scans, absent, strict=True):
+            ids = {candidate.photo_id for candidate in gone}
+            lost = ids - moved
+            state = root_state(
+                found, len(ids & moved), len(lost), identity, confirm_missing=confirm_missing
+            )
+            self._tally.roots.append(RootReport(found.scope.root.path, state, len(lost)))
+            if state != "offline":
+                self._tally.moved += self._catalogue.delete_photos(sorted(ids & moved))
             if state == "scanned":
-                self._tally.missing += self._catalogue.mark_missing(lost, now)
+                self._tally.missing += self._catalogue.mark_missing(sorted(lost), now)
                 self._tally.ignored += self._catalogue.mark_missing(found.ignored, now)
-                self._catalogue.touch_root(root, now)
+                if not found.scope.start:
+                    self._catalogue.touch_root(found.scope.root, now)

@@ -6,13 +6,14 @@ A scan proves presence only. What it did not find becomes a candidate; `absence`
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Literal
 
-from clipsearch.indexing.summary import Tally
+from clipsearch.indexing.summary import UNREADABLE, Tally
 from clipsearch.photos.ignore import IgnoreRules
-from clipsearch.photos.walk import ListedFolder, walk
+from clipsearch.photos.walk import FoundFile, ListedFolder, walk
 from clipsearch.storage.catalogue import Catalogue
 from clipsearch.storage.records import KnownPhoto, Root
-from clipsearch.types import FileStat, Progress
+from clipsearch.types import FileStat, Progress, same_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +26,16 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class PendingFile:
-    """A file to read: new, changed, to be tried again, or without an embedding of this model."""
+    """A file to read, and why: it is new, it changed (or is tried again), or this model lacks it.
+
+    `has_content` says that the library holds what the file was when it was last read.
+    """
 
     root_id: int
     folder: bytes
     name: bytes
-    is_known: bool
+    why: Literal["new", "changed", "unencoded"]
+    has_content: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,16 +43,20 @@ class Candidate:
     """A live row whose file was not found where it was."""
 
     photo_id: int
-    content_id: int | None
     path: bytes
 
 
 @dataclass(slots=True)
 class RootScan:
-    """What the scan of one scope found."""
+    """What the scan of one scope found.
+
+    `matched` files lie where the catalogue has a photo; `confirmed` ones also have its size. The
+    size, because it survives a restored backup or another disk, as inodes and times do not.
+    """
 
     scope: Scope
     found: int = 0
+    matched: int = 0
     confirmed: int = 0
     pending: list[PendingFile] = field(default_factory=list)
     candidates: list[Candidate] = field(default_factory=list)
@@ -100,18 +109,17 @@ def _compare_folder(
         tally.found += 1
         row = known.pop(file.name, None)
         if row is not None:
-            result.confirmed += 1
+            result.matched += 1
+            result.confirmed += row.stat.size == file.stat.size
         if row is None or not _is_settled(row, file.stat, retry=retry):
-            root_id = result.scope.root.root_id
-            result.pending.append(PendingFile(root_id, folder.path, file.name, row is not None))
+            result.pending.append(_pending(result.scope.root, folder.path, file, row))
         elif row.problem_kind is not None:
             tally.problems[row.problem_kind] += 1
         elif row.missing:
             tally.restored += 1
+            restored.append(row.photo_id)
         else:
             tally.unchanged += 1
-        if row is not None and row.missing and _is_settled(row, file.stat, retry=retry):
-            restored.append(row.photo_id)
     if restored:
         catalogue.mark_present(restored)
     for name, row in known.items():
@@ -123,20 +131,27 @@ def _compare_folder(
             result.candidates.append(_candidate(result.scope.root, folder.path, name, row))
 
 
+def _pending(root: Root, folder: bytes, file: FoundFile, row: KnownPhoto | None) -> PendingFile:
+    has_content = row is not None and row.content_id is not None
+    why: Literal["new", "changed", "unencoded"] = "changed"
+    if row is None:
+        why = "new"
+    elif has_content and same_file(row.stat, file.stat):
+        why = "unencoded"
+    return PendingFile(root.root_id, folder, file.name, why, has_content)
+
+
 def _is_settled(row: KnownPhoto, stat: FileStat, *, retry: bool) -> bool:
     """Whether nothing has to be read: the same file, with its embedding or its known problem.
 
-    The device number is left out: it changes when a disk is plugged in again.
+    What could not be read at all is tried in every run: that costs little, and a disk or a
+    network that failed once says nothing about the photo.
     """
-    if row.problem_kind is not None and retry:
+    if not same_file(row.stat, stat):
         return False
-    same = (
-        row.stat.size == stat.size
-        and row.stat.mtime_ns == stat.mtime_ns
-        and row.stat.ctime_ns == stat.ctime_ns
-        and row.stat.inode == stat.inode
-    )
-    return same and (row.embedded or row.problem_kind is not None)
+    if row.problem_kind is not None:
+        return not retry and row.problem_kind != UNREADABLE
+    return row.embedded
 
 
 def _unlisted_folder(
@@ -174,4 +189,4 @@ def _ancestors(path: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _candidate(root: Root, folder: bytes, name: bytes, row: KnownPhoto) -> Candidate:
-    return Candidate(row.photo_id, row.content_id, os.path.join(root.path, folder, name))
+    return Candidate(row.photo_id, os.path.join(root.path, folder, name))

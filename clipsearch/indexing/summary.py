@@ -9,6 +9,8 @@ from clipsearch.types import PhotoProblem
 NOT_A_PHOTO = "not-photo"
 # A file that went away between listing and opening is no fault of anybody.
 GONE = "gone"
+# The file system did not give the bytes: nothing is known about the photo itself.
+UNREADABLE = "unreadable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,7 @@ class Tally:
     restored: int = 0
     new: int = 0
     changed: int = 0
+    reencoded: int = 0
     encoded: int = 0
     moved: int = 0
     missing: int = 0
@@ -46,9 +49,10 @@ class Tally:
 class IndexSummary:
     """What an index run did.
 
-    `found` = `unchanged` + `restored` + `new` + `changed` + `moved` + `other_files` + `gone`
-    + the sum of `problems` + `remaining`. `new` counts photos (copies of known content included),
-    `encoded` counts contents that went through the image tower. `problems` counts every file with
+    `found` = `unchanged` + `restored` + `new` + `changed` + `reencoded` + `moved` + `other_files`
+    + `gone` + the sum of `problems` + `remaining`. `new` counts photos (copies of known content
+    included), `reencoded` unchanged photos that this model did not know yet, `encoded` the contents
+    that went through the image tower. `problems` counts every file with
     a problem by kind, also those unchanged since an earlier run; `fresh_problems` are this run's.
     """
 
@@ -58,6 +62,7 @@ class IndexSummary:
     restored: int
     new: int
     changed: int
+    reencoded: int
     moved: int
     encoded: int
     missing: int
@@ -107,6 +112,7 @@ def summarise(
         restored=tally.restored,
         new=tally.new - tally.moved,
         changed=tally.changed,
+        reencoded=tally.reencoded,
         moved=tally.moved,
         encoded=tally.encoded,
         missing=tally.missing,

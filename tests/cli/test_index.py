@@ -11,7 +11,10 @@ import pytest
 
 from tests.cli.program import Program
 
-PARTS = ["unchanged", "restored", "new", "changed", "moved", "other_files", "gone", "remaining"]
+PARTS = [
+    *("unchanged", "restored", "new", "changed", "reencoded", "moved"),
+    *("other_files", "gone", "remaining"),
+]
 
 
 def summary(program: Program, *arguments: str, code: int = 0) -> dict[str, object]:

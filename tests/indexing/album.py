@@ -101,6 +101,7 @@ def adds_up(summary: IndexSummary) -> bool:
         + summary.restored
         + summary.new
         + summary.changed
+        + summary.reencoded
         + summary.moved
         + summary.other_files
         + summary.gone

@@ -5,9 +5,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from clipsearch.photos import walk as walking
-from tests.indexing.album import Album
+from tests.indexing.album import Album, adds_up
 
 EXPECTED = {f"{i % 3}/{i:02}.png": (i * 8, 255 - i * 8, 99) for i in range(30)}
 
@@ -56,6 +57,31 @@ def test_another_volume_in_its_place(album: Album) -> None:
     shutil.rmtree(album.photos)
     away.rename(album.photos)
     album.index()
+    album.check(EXPECTED)
+
+
+def test_another_card_with_the_same_names(album: Album) -> None:
+    away = album.photos.rename(album.photos.parent / "away")
+    for name in list(EXPECTED)[:20]:
+        path = album.photos / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Another size in pixels, so another size in bytes.
+        Image.new("RGB", (90, 70), (9, 9, 9)).save(path)
+    summary = album.index()
+    assert [root.state for root in summary.roots] == ["other-volume"]
+    assert adds_up(summary)
+    album.check(EXPECTED)
+    shutil.rmtree(album.photos)
+    away.rename(album.photos)
+    back_again(album)
+
+
+def test_a_restored_backup_is_the_same_album(album: Album) -> None:
+    away = album.photos.rename(album.photos.parent / "away")
+    shutil.copytree(away, album.photos, copy_function=shutil.copyfile)
+    summary = album.index()
+    assert [root.state for root in summary.roots] == ["scanned"]
+    assert summary.encoded == 0
     album.check(EXPECTED)
 
 

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,9 @@ import pytest
 from clipsearch.encoders.fake import FAKE
 from clipsearch.errors import UsageError
 from clipsearch.library import Library
-from clipsearch.types import Floats, Pixels
+from clipsearch.photos.files import file_stat
+from clipsearch.photos.reading import PhotoReader
+from clipsearch.types import Floats, PhotoProblem, Pixels
 from tests.indexing.album import Album, CountingEncoder, adds_up, vector_of
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
@@ -211,9 +214,112 @@ def test_another_model_is_encoded_beside_and_switched_at_the_end(album: Album) -
     album.check({"a.png": RED, "b.png": BLUE})
     done = album.index(model=other)
     assert done.model_activated
-    assert done.encoded == 2
+    assert (done.encoded, done.reencoded, done.changed) == (2, 2, 0)
+    assert adds_up(done)
     with Library.open(album.library) as library:
         assert library.model == other
+
+
+def test_a_disk_that_goes_away_during_a_switch_costs_nothing(album: Album) -> None:
+    for i in range(9):
+        album.add(f"{i}.png", (i * 20, 0, 0))
+    album.index()
+    other = replace(FAKE, name="other", fingerprint="f" * 64)
+    away = album.photos.parent / "away"
+
+    def unplug(expected: int) -> CountingEncoder:
+        album.photos.rename(away)
+        return CountingEncoder()
+
+    summary = album.index(model=other, load_encoder=unplug)
+    assert not summary.model_activated
+    assert summary.gone == 9
+    assert adds_up(summary)
+    album.check({f"{i}.png": (i * 20, 0, 0) for i in range(9)})
+    away.rename(album.photos)
+    assert album.index(model=other).model_activated
+
+
+def test_a_file_that_cannot_be_read_now_keeps_what_is_known_of_it(
+    album: Album, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = album.add("a.png", RED)
+    album.index()
+    album.add("a.png", GREEN)
+
+    def fail(reader: PhotoReader, paths: Iterable[bytes], known: object) -> Iterator[PhotoProblem]:
+        for each in paths:
+            yield PhotoProblem(each, None, "unreadable", "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(PhotoReader, "read", fail)
+        summary = album.index()
+    assert summary.problems == {"unreadable": 1}
+    album.check({path.name: RED})
+    assert album.index().changed == 1
+    album.check({path.name: GREEN})
+
+
+def test_a_new_file_that_could_not_be_read_is_tried_again(
+    album: Album, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    album.add("a.png", RED)
+
+    def fail(reader: PhotoReader, paths: Iterable[bytes], known: object) -> Iterator[PhotoProblem]:
+        for each in paths:
+            yield PhotoProblem(each, file_stat(os.lstat(each)), "unreadable", "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(PhotoReader, "read", fail)
+        assert album.index().problems == {"unreadable": 1}
+    assert album.index().complete
+    album.check({"a.png": RED})
+
+
+def test_a_file_that_vanishes_before_it_is_read_leaves_nothing_behind(album: Album) -> None:
+    album.add("a.png", RED)
+    doomed = album.add("b.png", GREEN)
+
+    def vanish(expected: int) -> CountingEncoder:
+        doomed.unlink()
+        return album.encoder
+
+    summary = album.index(load_encoder=vanish)
+    assert (summary.gone, summary.new) == (1, 1)
+    assert summary.complete
+    with Library.open(album.library) as library:
+        assert list(library.catalogue.problems()) == []
+
+
+def test_one_arrival_stands_for_one_move_across_roots(album: Album) -> None:
+    a, b, c = (album.photos / name for name in "abc")
+    album.add("a/x.png", RED)
+    album.add("b/x.png", RED)
+    album.add("c/other.png", BLUE)
+    album.add("b/stays.png", GREEN)
+    album.index(a, b, c)
+    (a / "x.png").rename(c / "x.png")
+    (b / "x.png").unlink()
+    summary = album.index(a, b, c)
+    assert (summary.moved, summary.new) == (1, 0)
+    assert adds_up(summary)
+
+
+def test_a_mistyped_folder_chooses_no_model(album: Album) -> None:
+    with pytest.raises(UsageError):
+        album.index(album.photos / "nowhere")
+    with Library.open(album.library) as library:
+        assert library.model is None
+
+
+def test_a_partial_scan_is_not_a_scan_of_the_root(album: Album) -> None:
+    album.add("in/a.png", RED)
+    album.index()
+    with Library.open(album.library) as library:
+        before = library.catalogue.roots()[0].scanned_at
+    album.index(album.photos / "in")
+    with Library.open(album.library) as library:
+        assert library.catalogue.roots()[0].scanned_at == before
 
 
 def test_a_path_that_is_no_folder_is_a_usage_error(album: Album) -> None:
