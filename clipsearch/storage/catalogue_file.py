@@ -5,7 +5,7 @@ import sqlite3
 from pathlib import Path
 
 from clipsearch.errors import StorageError
-from clipsearch.storage.connection import Connection
+from clipsearch.storage.connection import Connection, connect_inspected
 from clipsearch.storage.faults import inspect_header, no_space
 from clipsearch.storage.layout import (
     TEMPORARY_SUFFIX,
@@ -52,8 +52,7 @@ def open_catalogue_file(path: Path) -> Connection:
     Raises StorageError when it is not there, cannot be read or is of a newer clipsearch (it is not
     touched then); DamageError; LockedError when it has to be migrated while another process writes.
     """
-    refuse_future(path, inspect_header(path))
-    connection = Connection(path)
+    connection = connect_inspected(path, _inspect)
     try:
         if needs_migration(connection):
             if not connection.writable:
@@ -67,6 +66,10 @@ def open_catalogue_file(path: Path) -> Connection:
         connection.close()
         raise
     return connection
+
+
+def _inspect(path: Path) -> None:
+    refuse_future(path, inspect_header(path))
 
 
 def _prepare(path: Path) -> None:

@@ -2,10 +2,12 @@
 
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from clipsearch.errors import StorageError
 from clipsearch.failpoints import reach
@@ -14,7 +16,6 @@ from clipsearch.storage.faults import (
     NO_ACCESS,
     NO_SPACE,
     has_log,
-    inspect_header,
     log_of,
     meaning_of,
     primary_code,
@@ -34,12 +35,14 @@ class Connection:
     def __init__(self, path: Path, *, any_thread: bool = False) -> None:
         """Open an existing catalogue; read-only where it cannot be written.
 
-        Raises StorageError (not there, no access, not a catalogue) or DamageError.
+        Raises StorageError (not there, no access) or DamageError.
         """
         self.path = path
         self.writable = _is_writable(path)
+        self.file = _file_at(path)
         self._copy: tempfile.TemporaryDirectory[str] | None = None
-        inspect_header(path)
+        with _opening:
+            _open.add(self)
         with self._translated():
             self._db = self._connect(any_thread=any_thread)
             for pragma in (
@@ -55,6 +58,8 @@ class Connection:
     def close(self) -> None:
         """Close the file. An open transaction is rolled back."""
         self._db.close()
+        with _opening:
+            _open.discard(self)
         if self._copy is not None:
             self._copy.cleanup()
 
@@ -177,6 +182,36 @@ class Connection:
         shutil.copyfile(self.path, target)
         shutil.copyfile(log_of(self.path), log_of(target))
         return target
+
+
+# Closing any descriptor of a file drops all POSIX locks that the process holds on it, those of its
+# other SQLite connections included (https://sqlite.org/howtocorrupt.html, section 2.2); the next
+# process would believe that nobody uses the log, and delete it. Such locks belong to the process,
+# and so does this set: while a file is in it, nothing but SQLite may open that file.
+_open: WeakSet[Connection] = WeakSet()
+_opening = threading.RLock()
+
+
+def connect_inspected(path: Path, inspect: Callable[[Path], None]) -> Connection:
+    """A connection to a catalogue that `inspect` accepted, which may read the file by itself.
+
+    A file that this process has open already was inspected then, and is not again. Raises what
+    `inspect` and `Connection` raise.
+    """
+    with _opening:
+        file = _file_at(path)
+        if file is None or all(connection.file != file for connection in _open):
+            inspect(path)
+        return Connection(path)
+
+
+def _file_at(path: Path) -> tuple[int, int] | None:
+    """What tells a file from every other, whatever it is called; None when it is not there."""
+    try:
+        stat = os.stat(path)
+    except OSError:
+        return None
+    return stat.st_dev, stat.st_ino
 
 
 def _proven(connection: sqlite3.Connection) -> sqlite3.Connection:
