@@ -22,21 +22,31 @@ def scopes_of(catalogue: Catalogue, folders: Sequence[bytes]) -> tuple[list[Scop
     """
     offline: list[Root] = []
     scopes: list[Scope] = []
+    for folder in folders:
+        _require_folder(catalogue, folder)
     for folder in folders or [root.path for root in catalogue.roots()]:
         path = os.path.realpath(folder)
         root, start = _known_root(catalogue, path)
         identity = root_identity(root.path if root else path)
         if root is not None and identity is None:
             offline.append(root)
-        elif root is not None and start and root_identity(path) is None and os.path.lexists(path):
-            raise _not_a_folder(folder)
         elif root is not None:
             scopes.append(Scope(root, _existing(root.path, start)))
-        elif identity is None:
-            raise _not_a_folder(folder)
-        else:
+        elif identity is not None:
             scopes.append(Scope(_new_root(catalogue, path, identity), b""))
     return _without_overlap(scopes), offline
+
+
+def _require_folder(catalogue: Catalogue, folder: bytes) -> None:
+    """Raise UsageError for what is neither a folder nor something that was in a root.
+
+    Asked of every folder before any becomes a root: a mistyped one changes nothing.
+    """
+    path = os.path.realpath(folder)
+    root, start = _known_root(catalogue, path)
+    is_gone = root is not None and (not start or not os.path.lexists(path))
+    if not is_gone and root_identity(path) is None:
+        raise _not_a_folder(folder)
 
 
 def _known_root(catalogue: Catalogue, path: bytes) -> tuple[Root | None, bytes]:

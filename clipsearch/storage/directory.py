@@ -1,11 +1,12 @@
 """A library's directory: whether there is one, and making a new one."""
 
+import contextlib
 import os
 from pathlib import Path
 
 from clipsearch.errors import DamageError, StorageError
 from clipsearch.storage.catalogue_file import create_catalogue_file
-from clipsearch.storage.layout import CATALOGUE_NAME, make_private_dir
+from clipsearch.storage.layout import CATALOGUE_NAME, IGNORE_FILE, make_private_dir
 
 
 def catalogue_in(directory: Path, *, create: bool) -> Path:
@@ -53,6 +54,9 @@ def _create(directory: Path, path: Path) -> None:
             "Check the permissions, or choose another directory with --library.",
         ) from error
     create_catalogue_file(path)
+    # A library inside a photo folder is not one of its photos.
+    with contextlib.suppress(OSError):
+        (directory / IGNORE_FILE).write_text("*\n")
 
 
 def _refuse_remains(directory: Path) -> None:

@@ -6,6 +6,7 @@ A library is a directory:
     <fingerprint>.faiss         a disposable snapshot of one model's embeddings (see `vectors`)
     lock                        held by the one process that is writing (see `lock`)
     catalogue.sqlite.backup-v1  what a migration left behind
+    .clipsearchignore           keeps an index run out of here
     *.tmp                       unfinished files; only the holder of the lock makes them
 """
 
@@ -14,6 +15,7 @@ from pathlib import Path
 
 CATALOGUE_NAME = "catalogue.sqlite"
 LOCK_NAME = "lock"
+IGNORE_FILE = ".clipsearchignore"
 TEMPORARY_SUFFIX = ".tmp"
 
 LIBRARY_VARIABLE = "CLIPSEARCH_LIBRARY"

@@ -305,11 +305,18 @@ def test_one_arrival_stands_for_one_move_across_roots(album: Album) -> None:
     assert adds_up(summary)
 
 
-def test_a_mistyped_folder_chooses_no_model(album: Album) -> None:
+def test_a_mistyped_folder_changes_nothing(album: Album) -> None:
     with pytest.raises(UsageError):
-        album.index(album.photos / "nowhere")
+        album.index(album.photos, album.photos.parent / "nowhere")
     with Library.open(album.library) as library:
         assert library.model is None
+        assert library.catalogue.roots() == []
+
+
+def test_a_library_inside_the_photos_is_not_read(album: Album) -> None:
+    album.add("a.png", RED)
+    album.library = album.photos / "library"
+    assert (album.index().found, album.index().found) == (1, 1)
 
 
 def test_a_partial_scan_is_not_a_scan_of_the_root(album: Album) -> None:
