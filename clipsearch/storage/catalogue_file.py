@@ -40,6 +40,9 @@ def create_catalogue_file(path: Path) -> None:
                 migrate(connection)
             finally:
                 connection.close()
+            if temporary.with_name(temporary.name + "-wal").exists():
+                # SQLite closes without a word when the log cannot be brought into the file.
+                raise sqlite3.OperationalError("database or disk is full")
             os.replace(temporary, path)
             sync_dir(path.parent)
         except (sqlite3.Error, OSError) as error:
