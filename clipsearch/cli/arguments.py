@@ -23,8 +23,19 @@ def examples(*lines: str) -> str:
 
 
 def as_paths(arguments: Sequence[str]) -> list[bytes]:
-    """Paths as the shell gave them; `~` is the shell's, so it is not expanded again."""
+    """Paths as the shell gave them; `~` is the shell's, so it is not expanded again.
+
+    Raises UsageError for an empty one: taken for a path it would be the current directory.
+    """
+    for argument in arguments:
+        refuse_empty("the folder's name", argument)
     return [os.fsencode(argument) for argument in arguments]
+
+
+def refuse_empty(what: str, given: str | None) -> None:
+    """Raise UsageError for text that is there and empty, as an unset "$DIR" leaves it."""
+    if given == "":
+        raise UsageError(f"{what} is empty", "Is it a variable that is not set?")
 
 
 def at_most_one(given: Mapping[str, object]) -> None:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from clipsearch.cli.arguments import at_most_one
+from clipsearch.cli.arguments import at_most_one, refuse_empty
 from clipsearch.cli.escape import visible, visible_path
 from clipsearch.cli.output import note
 from clipsearch.errors import ClipsearchError, PhotoError
@@ -26,7 +26,9 @@ class Delivery:
 
 
 def delivery_of(copy_to: str | None, link_to: str | None) -> Delivery | None:
-    """What the two options ask for. Raises UsageError when both are given."""
+    """What the two options ask for. Raises UsageError when both are given, or an empty name."""
+    refuse_empty("the folder's name after --copy-to", copy_to)
+    refuse_empty("the folder's name after --link-to", link_to)
     at_most_one({"--copy-to": copy_to, "--link-to": link_to})
     folder = copy_to or link_to
     return Delivery(os.path.abspath(os.fsencode(folder)), bool(link_to)) if folder else None

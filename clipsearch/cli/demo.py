@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from clipsearch.cli.arguments import examples
+from clipsearch.cli.arguments import examples, refuse_empty
 from clipsearch.cli.escape import visible, visible_path
 from clipsearch.cli.index import describe
 from clipsearch.cli.labelled import decided
@@ -57,6 +57,8 @@ def demo(
     from clipsearch.demonstrating import gather_demo_photos, read_demo
     from clipsearch.library import Library
 
+    refuse_empty("the folder's name", folder)
+    refuse_empty("the folder's name after --into", into)
     if folder is not None and not os.path.isdir(folder):
         raise UsageError(f"there is no folder {folder}", "Check the path")
     place = Path(into or tempfile.mkdtemp(prefix="clipsearch-demo-")).absolute()

@@ -68,7 +68,8 @@ def index(
         list[str] | None,
         typer.Option(
             metavar="GLOB",
-            help="Leave out names or paths, as in .gitignore; may be repeated.",
+            help="Leave out names or paths, as in .gitignore; may be repeated. For this run; a "
+            ".clipsearchignore file in the folder keeps it.",
             show_default=False,
         ),
     ] = None,
@@ -105,6 +106,7 @@ def index(
     directory = library_dir(library)
     folders = as_paths(paths or [])
     _refuse_missing(folders, new_library=not (directory / CATALOGUE_NAME).exists())
+    _refuse_pointless(exclude or [])
     rules = IgnoreRules(exclude=tuple(exclude or ()), hidden=hidden)
     with showing_progress(json=json, quiet=quiet) as progress:
         info = model_to_index_with(directory, model, progress)
@@ -134,6 +136,16 @@ def _refuse_missing(folders: list[bytes], *, new_library: bool) -> None:
     for folder in folders:
         if new_library and not os.path.lexists(folder):
             raise UsageError(f"there is no folder {os.fsdecode(folder)}", "Check the path")
+
+
+def _refuse_pointless(exclude: list[str]) -> None:
+    from clipsearch.photos.patterns import parse_pattern
+
+    for glob in exclude:
+        if parse_pattern(os.fsencode(glob)) is None:
+            raise UsageError(
+                f"--exclude {glob!r} leaves nothing out", "Give a name or a path, such as '*.png'"
+            )
 
 
 def _exit_code(summary: "IndexSummary") -> int:

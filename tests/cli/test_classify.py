@@ -127,6 +127,7 @@ def test_what_cannot_be_read_costs_only_itself(indexed: Program) -> None:
     [
         (["--all"], 2, "no labels are given"),
         (["--labels", "a"], 2, "no photos are named"),
+        (["", "--labels", "a"], 2, "the folder's name is empty"),
         (["album", "--all", "--labels", "a"], 2, "a path and --all"),
         (["album", "--labels", "a", "--labels-file", "b"], 2, "--labels and --labels-file"),
         (["album", "--labels", "a", "--json", "--csv"], 2, "--json and --csv"),

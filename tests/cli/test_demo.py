@@ -37,6 +37,8 @@ def test_what_it_shows_is_what_a_search_finds(program: Program) -> None:
     ("arguments", "code", "said"),
     [
         (["nowhere"], 2, "there is no folder nowhere"),
+        ([""], 2, "the folder's name is empty"),
+        (["album", "--into", ""], 2, "after --into is empty"),
         (["album", "--model", "nope"], 2, "nope"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

@@ -134,6 +134,7 @@ def test_the_best_few_are_opened_in_the_viewer(indexed: Program, tmp_path: Path)
         (["./nowhere.jpg"], 2, "there is no photo"),
         (["./album"], 2, "is a folder"),
         (["red", "after:yesterday"], 2, "is no date"),
+        (["red", "--copy-to", ""], 2, "after --copy-to is empty"),
         (["red", "--library", "elsewhere"], 6, "There is no library"),
         (["red", "--copy-to", "notes.txt"], 6, "cannot be written"),
     ],
