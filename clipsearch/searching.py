@@ -16,7 +16,15 @@ from clipsearch.photos.reading import PhotoReader
 from clipsearch.query import Query, Term
 from clipsearch.ranking import combine, unit
 from clipsearch.storage.records import PhotoRow
-from clipsearch.types import FileStat, Floats, PhotoFacts, PhotoFilter, PhotoProblem, Pixels
+from clipsearch.types import (
+    FileStat,
+    Floats,
+    PhotoFacts,
+    PhotoFilter,
+    PhotoProblem,
+    Pixels,
+    same_file,
+)
 
 # Scores are compared to six decimals: below that, the order would be that of rounding errors.
 _DECIMALS = 6
@@ -190,7 +198,7 @@ def _stored(library: Library, path: bytes, stat: FileStat | None) -> PhotoRow | 
     usable = (
         row is not None
         and model_id is not None
-        and stat in (None, row.stat)
+        and (stat is None or same_file(stat, row.stat))
         and library.catalogue.has_embedding(model_id, row.content_hash)
     )
     if not usable and stat is None:

@@ -167,6 +167,12 @@ def test_an_indexed_example_is_not_read_again(album: Album) -> None:
     assert answer.warnings == ()
 
 
+def test_an_indexed_example_on_a_disk_plugged_in_again_is_not_read_again(own_album: Album) -> None:
+    own_album.plug_in_again()
+    answer = ask(own_album, f"{own_album.photos}/2023/blue.png", top_k=1)
+    assert names(own_album, answer) == ["2023/blue.png"]
+
+
 def test_an_indexed_example_that_is_out_of_reach_still_counts(own_album: Album) -> None:
     (own_album.photos / "2023" / "blue.png").unlink()
     assert names(own_album, ask(own_album, f"{own_album.photos}/2023/blue.png", top_k=1)) == [

@@ -22,6 +22,7 @@ from clipsearch.types import (
     PhotoFilter,
     PhotoProblem,
     PhotoRead,
+    same_file,
 )
 
 READERS = 2
@@ -145,7 +146,7 @@ class _Source:
             row = catalogue.photo_at(file.path)
             if (
                 row is not None
-                and row.stat == file.stat
+                and same_file(row.stat, file.stat)
                 and model_id is not None
                 and catalogue.has_embedding(model_id, row.content_hash)
             ):

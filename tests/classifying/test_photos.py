@@ -134,6 +134,15 @@ def test_unchanged_indexed_photos_are_not_read(album: Album, classes: Classes) -
     assert asked.photos == []
 
 
+def test_photos_on_a_disk_plugged_in_again_are_not_read(own_album: Album, classes: Classes) -> None:
+    own_album.plug_in_again()
+    asked = Asked()
+    with Library.open(own_album.library) as library:
+        results = list(classify_paths(at(own_album.photos), classes, asked, library=library))
+    assert len(results) == 3
+    assert asked.photos == []
+
+
 def test_changed_and_new_photos_are_encoded(own_album: Album, classes: Classes) -> None:
     own_album.add("red/a.png", GREEN)
     own_album.add("new.png", RED)

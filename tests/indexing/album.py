@@ -5,7 +5,9 @@ swapped vector is always visible.
 """
 
 import os
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -86,6 +88,12 @@ class Album:
                 for content_id, photos in rows.items()
                 for row in photos
             }
+
+    def plug_in_again(self) -> None:
+        """The disk gets another device number, as after being unplugged and plugged in again."""
+        with closing(sqlite3.connect(self.library / "catalogue.sqlite")) as database:
+            database.execute("UPDATE photos SET device = device + 1")
+            database.commit()
 
     def check(self, expected: dict[str, Colour]) -> None:
         """The library holds exactly these photos, each with its own vector."""
