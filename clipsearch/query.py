@@ -182,7 +182,7 @@ def _terms(words: list[_Word], is_file: IsFile) -> tuple[Term, ...]:
     for word in words:
         kind, value, weight = _read(word, is_file)
         if word.sign or kind == "photo":
-            if not value:
+            if not value.strip():
                 raise QueryError(f"nothing follows {word.sign or 'photo:'}", "Write -people")
             others.append(Term(kind, value, _signed(word.sign, weight)))
         elif value:

@@ -117,6 +117,8 @@ def test_filters(typed: str, wanted: PhotoFilter) -> None:
         ('in:""', "nothing follows in:"),
         ('sea -""', "nothing follows -"),
         ("sea photo:", "nothing follows photo:"),
+        ('-photo:" "', "nothing follows -"),
+        ('sea photo:" "', "nothing follows photo:"),
         ("after:yesterday", "after:yesterday is no date"),
         ("after:2023-02-30", "is no date"),
         ("after:23", "is no date"),
