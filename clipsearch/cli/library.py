@@ -182,7 +182,7 @@ def where(library: LibraryOption = None, json: JsonOption = False) -> int:
 def _root_at(known: list["Root"], given: bytes) -> "Root":
     for path in (given, os.path.abspath(given), os.path.realpath(given)):
         for root in known:
-            if root.path == path.rstrip(b"/"):
+            if root.path == (path.rstrip(b"/") or b"/"):
                 return root
     raise UsageError(
         f"{os.fsdecode(given)} is no folder of this library", "See: clipsearch library roots"

@@ -4,6 +4,7 @@ import os
 
 import pytest
 
+from clipsearch.library import Library
 from tests.cli.program import Program
 
 
@@ -43,6 +44,12 @@ def test_forgetting_a_folder_leaves_its_photos(indexed: Program) -> None:
     assert len(os.listdir(indexed.album)) == 5
     assert indexed.run("library", "status", "--json").records[0]["photos"] == 0
     assert indexed.run("search", "red").code == 1
+
+
+def test_the_root_of_the_file_system_can_be_forgotten(program: Program) -> None:
+    with Library.open(program.library, create=True) as library:
+        library.catalogue.add_root(b"/", 1, 2)
+    assert program.run("library", "forget", "/").out.startswith("forgot 0 photos of /;")
 
 
 def test_rebuilding_brings_the_snapshot_up_to_date(indexed: Program) -> None:
