@@ -25,7 +25,7 @@ from clipsearch.cli.options import (
     LinkToOption,
     QuietOption,
 )
-from clipsearch.cli.output import note
+from clipsearch.cli.output import counted, note
 from clipsearch.cli.progress import showing_progress
 from clipsearch.errors import UsageError
 
@@ -259,7 +259,7 @@ def _finish(passed: Passed, delivery: Delivery | None) -> int:
         note(f"clipsearch: {visible_path(problem.path)}: {visible(problem.reason)}.")
     hidden = len(passed.problems) - SHOWN_PROBLEMS
     if hidden > 0:
-        note(f"clipsearch: {hidden:,} files more could not be used.")
+        note(f"clipsearch: {counted(hidden, 'more file')} could not be used.")
     failed = len(passed.problems)
     if delivery is not None:
         for label, paths in sorted(passed.by_label.items()):

@@ -15,7 +15,7 @@ from clipsearch.cli.index import describe
 from clipsearch.cli.labelled import decided
 from clipsearch.cli.opening import model_to_index_with
 from clipsearch.cli.options import QuietOption
-from clipsearch.cli.output import note, say
+from clipsearch.cli.output import counted, note, say
 from clipsearch.cli.progress import showing_progress
 from clipsearch.errors import UsageError
 
@@ -156,7 +156,7 @@ def _classify(library: "Library", towers: "Towers", labels: Sequence[str]) -> No
         else:
             hidden += 1
     if hidden:
-        say(f"  and {hidden:,} photos more")
+        say(f"  and {counted(hidden, 'more photo')}")
 
 
 def _say_results(results: Sequence["SearchResult"]) -> None:

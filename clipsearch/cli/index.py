@@ -12,7 +12,7 @@ from clipsearch.cli.escape import path_fields, visible, visible_path
 from clipsearch.cli.failures import INTERRUPTED
 from clipsearch.cli.opening import model_to_index_with
 from clipsearch.cli.options import JsonProgressOption, LibraryOption, QuietOption
-from clipsearch.cli.output import note, say, say_json
+from clipsearch.cli.output import counted, note, say, say_json
 from clipsearch.cli.progress import duration, showing_progress
 from clipsearch.errors import UsageError
 
@@ -162,8 +162,13 @@ def _say_words(summary: "IndexSummary") -> None:
     for problem in (*summary.folder_problems, *_worth_showing(summary)):
         note(f"clipsearch: {visible_path(problem.path)}: {visible(problem.reason)}.")
     hidden = len(_problems(summary)) - SHOWN_PROBLEMS
+    known = sum(summary.problems.values())
     if hidden > 0:
-        note(f"clipsearch: {hidden:,} more problems: clipsearch library problems lists them all.")
+        more = counted(hidden, "problem")
+        note(f"clipsearch: {more} more: clipsearch library problems lists them all.")
+    elif known and not _problems(summary):
+        files = counted(known, "known problem")
+        note(f"clipsearch: {files}: clipsearch library problems lists them all.")
     for root in summary.roots:
         if root.state != "scanned":
             note(f"clipsearch: {visible_path(root.path)} {ROOT_STATES[root.state]}.")
@@ -171,8 +176,8 @@ def _say_words(summary: "IndexSummary") -> None:
         note("clipsearch: interrupted. What was done is kept; run it again to go on.")
     elif summary.unencoded:
         note(
-            f"clipsearch: {summary.unencoded:,} photos have no embedding by "
-            f"{visible(summary.model)} yet: the library goes on answering with its former model."
+            f"clipsearch: {counted(summary.unencoded, 'photo')} without an embedding by "
+            f"{visible(summary.model)}: the library goes on answering with its former model."
         )
     elif summary.found == summary.other_files and summary.complete:
         note("clipsearch: no photos were found there.")
@@ -180,8 +185,10 @@ def _say_words(summary: "IndexSummary") -> None:
 
 def describe(summary: "IndexSummary") -> Iterator[str]:
     """The numbers of a run, one kind a line; the lines below the first add up to it."""
-    yield f"{summary.found:,} files in {duration(summary.seconds)}, model {visible(summary.model)}"
-    copies = max(0, summary.new + summary.changed - summary.encoded)
+    files = counted(summary.found, "file")
+    yield f"{files} in {duration(summary.seconds)}, model {visible(summary.model)}"
+    read = summary.new + summary.changed + summary.reencoded
+    copies = max(0, read - summary.encoded)
     parts = [
         (summary.unchanged, "unchanged"),
         (summary.restored, "back again"),
@@ -190,7 +197,7 @@ def describe(summary: "IndexSummary") -> Iterator[str]:
         (summary.reencoded, "unchanged, now also encoded with this model"),
         (summary.moved, "moved"),
         *((count, PROBLEM_WORDS.get(kind, kind)) for kind, count in summary.problems.items()),
-        (summary.other_files, "no photos"),
+        (summary.other_files, "other files" if summary.other_files > 1 else "other file"),
         (summary.gone, "gone before they were read"),
         (summary.remaining, "left to do"),
     ]
@@ -198,12 +205,13 @@ def describe(summary: "IndexSummary") -> Iterator[str]:
         if count:
             yield f"{count:>9,} {words}"
     if copies:
-        yield f"{copies:,} of the new ones were known by their content and not encoded again"
+        yield f"{copies:,} known by content and not encoded again"
     if summary.missing:
-        yield f"{summary.missing:,} photos are missing: they are no longer found, nor forgotten"
+        yield f"{counted(summary.missing, 'photo')} missing: no longer found, nor forgotten"
     if summary.ignored:
-        yield f"{summary.ignored:,} photos are now left out by the ignore rules"
-    if summary.model_activated:
+        yield f"{counted(summary.ignored, 'photo')} left out now by the ignore rules"
+    usable = read + summary.unchanged + summary.restored + summary.moved
+    if summary.model_activated and usable and not summary.interrupted:
         yield f"the library now answers with the model {visible(summary.model)}"
 
 

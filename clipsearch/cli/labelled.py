@@ -64,10 +64,12 @@ def decided(result: "PhotoLabels") -> str:
 
 
 def _likeliest(result: "PhotoLabels") -> list[str]:
-    shown = [f"{each.label} {each.probability:.3f}" for each in result.labels]
+    shown = [(each.label, each.probability) for each in result.labels]
     if result.none_probability is not None:
-        shown.append(f"{NONE_OF_THESE} {result.none_probability:.3f}")
-    return shown
+        # Before its equals: none of these is decided for unless a label is likelier.
+        shown.insert(0, (NONE_OF_THESE, result.none_probability))
+        shown.sort(key=lambda each: each[1], reverse=True)
+    return [f"{name} {probability:.3f}" for name, probability in shown]
 
 
 def _csv_row(result: "PhotoLabels") -> list[str]:

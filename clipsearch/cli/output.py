@@ -73,6 +73,11 @@ def note(line: str) -> None:
     sys.stderr.flush()
 
 
+def counted(count: int, noun: str) -> str:
+    """A number with its noun: "1 photo", "2,000 photos"."""
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
 def say_json(record: Mapping[str, object]) -> None:
     """One JSON object as a line of result: UTF-8 whatever the terminal's encoding is."""
     write_bytes(json_line(record).encode("utf-8") + b"\n")

@@ -58,6 +58,20 @@ def test_several_labels_or_none(colours: Program) -> None:
     assert unsure == {"yellow.png": []}
 
 
+def test_none_of_these_stands_at_its_place(colours: Program) -> None:
+    answer = colours.run(
+        "classify", "album/blue.png", "album/red.png", "--labels", "red,yellow", "--none-of-these"
+    )
+    assert answer.code == 0, answer
+    for line in answer.lines:
+        label, shown, _ = line.split("\t")
+        named = [each.rsplit(" ", 1) for each in shown.split("  ")]
+        assert named[0][0] == label
+        shares = [float(share) for _, share in named]
+        assert shares == sorted(shares, reverse=True)
+        assert len(named) == 3
+
+
 def test_csv_is_neutralised_and_reads_back(program: Program) -> None:
     program.add('=1+1,"x\ny.png', "red")
     program.add("plain.png", "green")

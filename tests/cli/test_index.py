@@ -1,5 +1,6 @@
 """`clipsearch index` as a program: numbers that add up, exit codes, what is said of problems."""
 
+import dataclasses
 import json
 import os
 import shutil
@@ -9,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from clipsearch.cli.index import describe
+from clipsearch.indexing import IndexSummary
 from tests.cli.program import Program
 
 PARTS = [
@@ -69,6 +72,10 @@ def test_problems_are_told_counted_and_listed_later(program: Program) -> None:
     assert listed.code == 0
     (record,) = listed.records
     assert (record["kind"], record["path"]) == ("damaged", str(program.album / "cut\n.jpg"))
+    known = program.run("index")
+    assert known.code == 3
+    assert "1 known problem: clipsearch library problems" in known.errors
+    assert "known problem" not in answer.errors
     again = program.run("index", "--json")
     assert again.code == 3
     assert [record["event"] for record in again.records] == ["summary"]
@@ -82,7 +89,7 @@ def test_many_problems_are_cut_short(program: Program) -> None:
     answer = program.run("index", str(program.album), "--model", "fake", "--quiet")
     assert answer.code == 3
     assert answer.errors.count(".jpg") == 5
-    assert "4 more problems: clipsearch library problems" in answer.errors
+    assert "4 problems more: clipsearch library problems" in answer.errors
 
 
 def test_progress_goes_to_standard_error_as_json(program: Program) -> None:
@@ -109,6 +116,43 @@ def test_an_empty_folder_is_nothing_found(program: Program) -> None:
     answer = program.run("index", str(program.album), "--model", "fake")
     assert answer.code == 1
     assert "no photos were found" in answer.errors
+    assert "now answers" not in answer.out
+
+
+def summary_of(**numbers: int | bool | dict[str, int]) -> IndexSummary:
+    none = {field.name: 0 for field in dataclasses.fields(IndexSummary)}
+    parts: dict[str, object] = {
+        "problems": {},
+        "fresh_problems": (),
+        "folder_problems": (),
+        "roots": (),
+    }
+    return IndexSummary(**{**none, "model": "m", **parts, **numbers})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "said"),
+    [
+        ({"found": 1, "new": 1, "encoded": 1}, ["1 file in 0.0 s, model m", "1 new"]),
+        ({"found": 1, "other_files": 1}, ["1 file in 0.0 s, model m", "1 other file"]),
+        ({"missing": 1}, ["0 files in 0.0 s, model m", "1 photo missing: no longer found,"]),
+        ({"new": 3, "encoded": 2}, ["1 known by content and not encoded again"]),
+        # A model was switched to that knows the content of one of two photos already.
+        ({"reencoded": 2, "encoded": 1}, ["1 known by content and not encoded again"]),
+        ({"reencoded": 2, "encoded": 2, "model_activated": True}, ["now answers with the model m"]),
+    ],
+    ids=str,
+)
+def test_what_is_said_of_few(numbers: dict[str, int], said: list[str]) -> None:
+    lines = "\n".join(describe(summary_of(**numbers)))
+    assert [part for part in said if part not in lines] == []
+
+
+def test_what_is_not_said() -> None:
+    stopped = summary_of(found=9, new=4, remaining=5, encoded=4, model_activated=1, interrupted=1)
+    assert "now answers" not in "\n".join(describe(stopped))
+    switched = summary_of(found=2, reencoded=2, encoded=2)
+    assert "known by content" not in "\n".join(describe(switched))
 
 
 def test_a_folder_that_is_away_keeps_its_photos(indexed: Program) -> None:
