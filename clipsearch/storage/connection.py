@@ -120,16 +120,14 @@ class Connection:
                 f"The library {self.path.parent} cannot be written",
                 "Check its permissions and the space left there.",
             )
-        with self._translated():
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                reach("before_commit")
-                self._db.execute("COMMIT")
-            finally:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-            reach("after_commit")
+        self._run("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._reach("before_commit")
+            self._run("COMMIT")
+        finally:
+            self._roll_back()
+        self._reach("after_commit")
 
     @contextmanager
     def reading(self) -> Iterator[None]:
@@ -137,12 +135,24 @@ class Connection:
         if self._db.in_transaction:
             yield
             return
+        self._run("BEGIN")
+        try:
+            yield
+        finally:
+            self._roll_back()
+
+    def _roll_back(self) -> None:
+        # After a commit, and after some failures of SQLite, there is nothing left to undo.
+        if self._db.in_transaction:
+            self._run("ROLLBACK")
+
+    def _run(self, sql: str) -> None:
         with self._translated():
-            self._db.execute("BEGIN")
-            try:
-                yield
-            finally:
-                self._db.execute("ROLLBACK")
+            self._db.execute(sql)
+
+    def _reach(self, place: str) -> None:
+        with self._translated():
+            reach(place)
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

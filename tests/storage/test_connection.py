@@ -59,6 +59,21 @@ def test_no_second_connection_takes_the_locks_of_the_first(catalogue: Catalogue)
     assert locks_on(catalogue.path) >= held
 
 
+def test_a_failure_that_is_not_the_catalogues_keeps_its_own_words(catalogue: Catalogue) -> None:
+    with pytest.raises(FileNotFoundError), catalogue.reading():
+        raise FileNotFoundError("an example photo")
+    before = catalogue.library_id()
+    with pytest.raises(FileNotFoundError), catalogue._db.transaction():
+        change_and_fail(catalogue)
+    assert catalogue.library_id() == before, "what was changed before the failure was not undone"
+    catalogue.add_root(ROOT, 5, 6)  # and the next change can begin
+
+
+def change_and_fail(catalogue: Catalogue) -> None:
+    catalogue._db.change("UPDATE meta SET library_id = ?", ("lost",))
+    raise FileNotFoundError("a photo")
+
+
 def test_a_search_meanwhile_and_a_kill_lose_nothing_that_was_committed(tmp_path: Path) -> None:
     catalogue = new_catalogue(tmp_path)
     catalogue.activate_model(catalogue.register_model(MODEL))

@@ -70,7 +70,7 @@ def test_a_current_catalogue_is_left_alone(path: Path) -> None:
 
 def test_a_step_that_fails_half_way_leaves_the_old_version(path: Path) -> None:
     connection = Connection(path)
-    with pytest.raises(StorageError):
+    with pytest.raises(OSError, match="the disk is gone"):
         migrate(connection, (*MIGRATIONS, Migration(2, fail_half_way)))
     assert migrations.schema_version(connection) == 1
     assert "stars" not in str(connection.rows("SELECT sql FROM sqlite_master"))
