@@ -164,7 +164,9 @@ class Library:
                 return False
             if not self._is_outdated(model_id, self._active()[1]):
                 return False
-        return self.rebuild_snapshot()
+        with self.writer(), self.catalogue.reading():
+            self._write_snapshot(*self._active())
+        return True
 
     def rebuild_snapshot(self) -> bool:
         """Bring the active model's snapshot up to date; whether anything had to be done.
@@ -179,19 +181,7 @@ class Library:
             model_id, info = self._active()
             if self._fault(model_id, info) is None:
                 return False
-            generation, stamp = self.catalogue.generation()
-            header = SnapshotHeader(
-                library_id=self.catalogue.library_id(),
-                fingerprint=info.fingerprint,
-                generation=generation,
-                stamp=stamp.hex(),
-                rows=0,
-                dim=info.embed_dim,
-                last_embedding_id=0,
-                norm_error=0.0,
-            )
-            blocks = self.catalogue.stored_embeddings(model_id)
-            write_snapshot(self._snapshot_path(info), header, blocks)
+            self._write_snapshot(model_id, info)
         return True
 
     def _active(self) -> tuple[int, ModelInfo]:
@@ -205,6 +195,21 @@ class Library:
 
     def _snapshot_path(self, info: ModelInfo) -> Path:
         return self.directory / snapshot_name(info.fingerprint)
+
+    def _write_snapshot(self, model_id: int, info: ModelInfo) -> None:
+        generation, stamp = self.catalogue.generation()
+        header = SnapshotHeader(
+            library_id=self.catalogue.library_id(),
+            fingerprint=info.fingerprint,
+            generation=generation,
+            stamp=stamp.hex(),
+            rows=0,
+            dim=info.embed_dim,
+            last_embedding_id=0,
+            norm_error=0.0,
+        )
+        blocks = self.catalogue.stored_embeddings(model_id)
+        write_snapshot(self._snapshot_path(info), header, blocks)
 
     def _fault(self, model_id: int, info: ModelInfo) -> str | None:
         try:

@@ -21,7 +21,7 @@ from clipsearch.errors import (
 )
 from clipsearch.library import Library
 from clipsearch.storage.half_floats import unit_rows
-from clipsearch.storage.vectors import Snapshot
+from clipsearch.storage.vectors import Snapshot, Verified, verify_snapshot
 from clipsearch.types import Floats, Ids, PhotoFilter
 from tests.storage.small_library import (
     MODEL,
@@ -208,6 +208,22 @@ def test_refreshing_rebuilds_only_what_makes_searching_slow(
     assert not library.refresh_snapshot()
     monkeypatch.setattr(library_module, "WITHOUT_SNAPSHOT", 200)
     assert library.refresh_snapshot()
+
+
+def test_refreshing_reads_the_old_snapshot_once(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(library_module, "WITHOUT_SNAPSHOT", 0)
+    library.catalogue.erase_embeddings(1, [5])
+    reads: list[Path] = []
+
+    def counted(path: Path, library_id: str, fingerprint: str, dim: int) -> Verified:
+        reads.append(path)
+        return verify_snapshot(path, library_id, fingerprint, dim)
+
+    monkeypatch.setattr(library_module, "verify_snapshot", counted)
+    assert library.refresh_snapshot()
+    assert len(reads) == 1
 
 
 def remove(path: Path) -> None:
