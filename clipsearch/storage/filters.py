@@ -35,15 +35,6 @@ def conditions(connection: Connection, wanted: PhotoFilter | None) -> tuple[str,
     return " AND ".join(parts), parameters
 
 
-def is_inside(folder: bytes, wanted: str) -> bool:
-    """Whether an absolute folder is, or lies in, the folder that `wanted` names.
-
-    An absolute `wanted` is compared from the start, any other at every depth, always by whole
-    names: `2023` matches /photos/2023 and /photos/2023/may, never /photos/2023b.
-    """
-    return _contains(_comparable(os.fsdecode(folder)), _comparable(wanted), os.path.isabs(wanted))
-
-
 def _matching_folders(connection: Connection, wanted: tuple[str, ...]) -> list[int]:
     needles = [(_comparable(name), os.path.isabs(name)) for name in wanted]
     matching = []
@@ -57,6 +48,11 @@ def _matching_folders(connection: Connection, wanted: tuple[str, ...]) -> list[i
 
 
 def _contains(names: str, needle: str, absolute: bool) -> bool:
+    """Whether a folder is, or lies in, the folder that `needle` names.
+
+    An absolute needle is compared from the start, any other at every depth, always by whole names:
+    `2023` matches /photos/2023 and /photos/2023/may, never /photos/2023b.
+    """
     return names.startswith(needle) if absolute else needle in names
 
 

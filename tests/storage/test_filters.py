@@ -1,11 +1,11 @@
+from collections.abc import Iterator
 from datetime import date, datetime
 
 import pytest
 
 from clipsearch.storage.catalogue import Catalogue, Root
-from clipsearch.storage.filters import is_inside
 from clipsearch.types import PhotoFilter
-from tests.storage.small_library import add, photo
+from tests.storage.small_library import MODEL, add, new_catalogue, photo
 
 
 def names(catalogue: Catalogue, wanted: PhotoFilter) -> set[str]:
@@ -15,32 +15,47 @@ def names(catalogue: Catalogue, wanted: PhotoFilter) -> set[str]:
     return {row.path.decode().removeprefix("/photos/") for found in rows.values() for row in found}
 
 
-@pytest.mark.parametrize(
-    ("folder", "wanted", "inside"),
-    [
-        (b"/photos/2023", "2023", True),
-        (b"/photos/2023/may", "2023", True),
-        (b"/photos/2023b", "2023", False),
-        (b"/photos/b2023", "2023", False),
-        (b"/photos/2023/may", "2023/may", True),
-        (b"/photos/2023/10/may", "2023/may", False),
-        (b"/photos/2023/May", "2023/mAY/", True),
-        (b"/photos/x/2023", "/2023", False),
-        (b"/photos/x/2023", "/photos", True),
-        (b"/photos/x/2023", "/photos/x//2023/./", True),
-        (b"/photos-old", "/photos", False),
-        (b"/photos/100%", "100%", True),
-        (b"/photos/1000", "100%", False),
-        (b"/photos/a_b", "a_b", True),
-        (b"/photos/axb", "a_b", False),
-        (b"/photos/\xff", "\udcff", True),
-        ("/photos/Été".encode(), "e\u0301te\u0301", True),
-        (b"/photos", ".", True),
-        (b"/photos", "/", True),
-    ],
-)
-def test_folders_are_compared_by_whole_names(folder: bytes, wanted: str, inside: bool) -> None:
-    assert is_inside(folder, wanted) is inside
+PLACES = [
+    (b"/photos/2023", "2023", True),
+    (b"/photos/2023/may", "2023", True),
+    (b"/photos/2023b", "2023", False),
+    (b"/photos/b2023", "2023", False),
+    (b"/photos/2023/may", "2023/may", True),
+    (b"/photos/2023/10/may", "2023/may", False),
+    (b"/photos/2023/May", "2023/mAY/", True),
+    (b"/photos/x/2023", "/2023", False),
+    (b"/photos/x/2023", "/photos", True),
+    (b"/photos/x/2023", "/photos/x//2023/./", True),
+    (b"/photos-old", "/photos", False),
+    (b"/photos/100%", "100%", True),
+    (b"/photos/1000", "100%", False),
+    (b"/photos/a_b", "a_b", True),
+    (b"/photos/axb", "a_b", False),
+    (b"/photos/\xff", "\udcff", True),
+    ("/photos/Été".encode(), "e\u0301te\u0301", True),
+    (b"/photos", ".", True),
+    (b"/photos", "/", True),
+]
+
+
+@pytest.fixture(scope="module")
+def everywhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Catalogue]:
+    """A photo in each folder of PLACES."""
+    opened = new_catalogue(tmp_path_factory.mktemp("everywhere"))
+    opened.activate_model(opened.register_model(MODEL))
+    root = opened.add_root(b"/", 5, 6)
+    folders = sorted({folder for folder, _, _ in PLACES})
+    add(opened, [photo(root, folder[1:] + b"/a", str(i)) for i, folder in enumerate(folders)])
+    yield opened
+    opened.close()
+
+
+@pytest.mark.parametrize(("folder", "wanted", "inside"), PLACES)
+def test_folders_are_compared_by_whole_names(
+    everywhere: Catalogue, folder: bytes, wanted: str, inside: bool
+) -> None:
+    found = everywhere.photos_of(everywhere.live_contents(), PhotoFilter(folders=(wanted,)))
+    assert (folder + b"/a" in {row.path for rows in found.values() for row in rows}) is inside
 
 
 @pytest.fixture
