@@ -51,19 +51,15 @@ class _Listing:
     files: list[FoundFile] = field(default_factory=list)
     ignored: set[bytes] = field(default_factory=set)
     subfolders: set[bytes] = field(default_factory=set)
-    links: set[bytes] = field(default_factory=set)
     complete: bool = True
     problems: list[PhotoProblem] = field(default_factory=list)
 
 
-def walk(
-    root: bytes, start: bytes, ignore: IgnoreRules, *, follow_links: bool = False
-) -> Iterator[ListedFolder]:
+def walk(root: bytes, start: bytes, ignore: IgnoreRules) -> Iterator[ListedFolder]:
     """Every wanted folder at and below `start` (relative to `root`, b"" for all of it).
 
     Folders come in the order of their names, parents first. Nothing is opened but folders and
-    ignore files; links, pipes, sockets and devices are passed over. With `follow_links` links to
-    folders are entered, after all real folders, and each folder only once.
+    ignore files; links, pipes, sockets and devices are passed over.
 
     A folder that cannot be listed comes with `complete` False and the reason. So does a folder
     whose ignore file cannot be read, with nothing in it: what it keeps out must stay out.
@@ -75,22 +71,17 @@ def walk(
         reason = "an ignore file above it cannot be read"
         yield _closed_folder(start, PhotoProblem(_join(root, start), None, "unreadable", reason))
         return
-    real = [(start, rules)]
-    linked: list[tuple[bytes, IgnoreRules]] = []
-    seen: set[tuple[int, int]] = set()
-    while real or linked:
-        path, outer = real.pop() if real else linked.pop()
-        if follow_links and not _first_visit(_join(root, path), seen):
-            continue
+    waiting = [(start, rules)]
+    while waiting:
+        path, outer = waiting.pop()
         inner = _rules_inside(_join(root, path), path, outer)
         if inner is None:
             problem = _problem(_join(root, path, IGNORE_FILE), "the ignore file cannot be read")
             yield _closed_folder(path, problem)
             continue
         listing = _list_folder(root, path, inner)
-        if follow_links:
-            linked.extend((_join(path, name), inner) for name in sorted(listing.links))
-        real.extend((_join(path, name), inner) for name in sorted(listing.subfolders, reverse=True))
+        subfolders = sorted(listing.subfolders, reverse=True)
+        waiting.extend((_join(path, name), inner) for name in subfolders)
         yield ListedFolder(
             path=path,
             files=sorted(listing.files, key=lambda file: file.name),
@@ -137,25 +128,10 @@ def _list_entry(
         return
     if rules.ignores(_join(path, name), is_folder=is_folder, parent=parent):
         listing.ignored.add(name)
-    elif is_link:
-        listing.links.add(name)
     elif is_folder:
         listing.subfolders.add(name)
-    else:
+    elif not is_link:
         listing.files.append(FoundFile(name, file_stat(found)))
-
-
-def _first_visit(folder: bytes, seen: set[tuple[int, int]]) -> bool:
-    """Whether `folder`, links followed, is a folder not visited before."""
-    try:
-        found = os.stat(folder)
-    except OSError:
-        # Not to be entered if it is a broken link, to be reported by its listing if it is not.
-        return not os.path.islink(folder)
-    if not stat.S_ISDIR(found.st_mode) or (found.st_dev, found.st_ino) in seen:
-        return False
-    seen.add((found.st_dev, found.st_ino))
-    return True
 
 
 def _rules_inside(folder: bytes, path: bytes, rules: IgnoreRules) -> IgnoreRules | None:

@@ -16,9 +16,9 @@ def build(root: Path, *paths: str) -> None:
 
 
 def listed(
-    root: Path, start: bytes = b"", rules: IgnoreRules | None = None, **options: bool
+    root: Path, start: bytes = b"", rules: IgnoreRules | None = None
 ) -> dict[bytes, ListedFolder]:
-    folders = list(walk(os.fsencode(root), start, rules or IgnoreRules(), **options))
+    folders = list(walk(os.fsencode(root), start, rules or IgnoreRules()))
     assert len({folder.path for folder in folders}) == len(folders)
     return {folder.path: folder for folder in folders}
 
@@ -97,22 +97,6 @@ def test_links_and_special_files_are_passed_over(tmp_path: Path) -> None:
     folders = listed(tmp_path)
     assert list(folders) == [b"", b"real"]
     assert (folders[b""].files, folders[b""].complete) == ([], True)
-
-
-def test_followed_links_enter_each_folder_once_and_real_ones_first(tmp_path: Path) -> None:
-    outside = tmp_path / "outside"
-    build(outside, "o.jpg")
-    root = tmp_path / "root"
-    build(root, "z/real/a.jpg")
-    (root / "a-link").symlink_to(root / "z" / "real")
-    (root / "loop").symlink_to(root)
-    (root / "out").symlink_to(outside)
-    (root / "out-again").symlink_to(outside)
-    (root / "broken").symlink_to("nowhere")
-    (root / "file-link.jpg").symlink_to(root / "z" / "real" / "a.jpg")
-    folders = listed(root, follow_links=True)
-    assert set(folders) in ({b"", b"z", b"z/real", b"out"}, {b"", b"z", b"z/real", b"out-again"})
-    assert sum(len(folder.files) for folder in folders.values()) == 2
 
 
 class FailingDisk:
