@@ -6,31 +6,50 @@ from functools import partial
 from pathlib import Path
 
 from clipsearch.checking.findings import COULD_NOT_RUN, Check
-from clipsearch.encoders import find_installed, installed_models, load_towers
+from clipsearch.encoders import (
+    damaged_records,
+    find_installed,
+    installed_models,
+    load_towers,
+    verify,
+)
 from clipsearch.errors import ClipsearchError, ModelUnavailableError
 from clipsearch.library import Library
 from clipsearch.storage.layout import CATALOGUE_NAME
+from clipsearch.types import ModelInfo
 
 
 def check_models(models_dir: Path) -> Iterator[Check]:
-    """Whether each installed model can be opened, text tower and image tower."""
-    names = [model.info.name for model in installed_models(models_dir)]
-    if not names:
+    """Whether each installed model is whole and can be opened, text tower and image tower."""
+    models = [model.info for model in installed_models(models_dir)]
+    damaged = damaged_records(models_dir)
+    if not models and not damaged:
         yield Check("models", "note", "none installed", "Fetched by index, or: models pull NAME")
-    for name in names:
-        yield _guarded(f"model {name}", partial(verify_model, name, models_dir))
+    for info in models:
+        yield _guarded(f"model {info.name}", partial(_verify, info, models_dir))
+    for error in damaged:
+        yield _as_problem("models", error)
 
 
 def verify_model(name: str, models_dir: Path) -> str:
-    """Check every file of an installed model and open both towers; what was found, in words.
+    """Hash every file of an installed model and open both towers; what was found, in words.
 
-    Raises ModelUnavailableError when it is not installed, DamageError when it is damaged.
+    Raises ModelUnavailableError when it is not installed, DamageError when it is damaged, and when
+    it is not found but one of the models there is too damaged to tell what it is.
     """
     info = find_installed(name, models_dir)
-    if info is None:
-        raise ModelUnavailableError(
-            f"the model {name} is not installed", f"Run: clipsearch models pull {name}"
-        )
+    if info is not None:
+        return _verify(info, models_dir)
+    damaged = damaged_records(models_dir)
+    if damaged:
+        raise damaged[0]
+    raise ModelUnavailableError(
+        f"the model {name} is not installed", f"Run: clipsearch models pull {name}"
+    )
+
+
+def _verify(info: ModelInfo, models_dir: Path) -> str:
+    verify(info, models_dir)
     towers = load_towers(info, models_dir)
     towers.text.encode_text(["a photo"])
     _ = towers.image.info

@@ -14,6 +14,7 @@ from clipsearch.encoders.fake import FAKE, FakeImageEncoder, FakeTextEncoder
 from clipsearch.encoders.presets import PRESETS, Preset
 from clipsearch.encoders.store import (
     check_contents,
+    damaged_records,
     model_folder,
     require_stored,
     stored_models,
@@ -27,6 +28,7 @@ __all__ = [
     "InstalledModel",
     "Preset",
     "Towers",
+    "damaged_records",
     "find_installed",
     "install",
     "installed_models",

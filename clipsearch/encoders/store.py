@@ -10,16 +10,18 @@
         bulk.json                    what was measured on which machine (`bulk`)
 
 A folder appears under its name only when it is complete. Sizes are checked whenever a model is
-opened; contents when it is opened for bulk work and by `verify`.
+opened; contents when it is opened for bulk work and by `verify`. model.json carries a digest of
+itself; bulk.json is a note that is measured again when it cannot be used.
 """
 
 import json
 import os
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from clipsearch.encoders.hashing import sha256_of_file
+from clipsearch.encoders.hashing import sha256_of_file, sha256_of_json
 from clipsearch.encoders.tokenizing import TokenizerFacts
 from clipsearch.errors import DamageError, ModelUnavailableError, StorageError
 from clipsearch.storage.layout import sync_dir
@@ -30,9 +32,9 @@ WEIGHTS_DIR = "weights"
 TOKENIZER_JSON = "tokenizer.json"
 VOCABULARY = "vocabulary.txt"
 
-_FORMAT = 1
+_FORMAT = 2
 _UNSEALED = (MODEL_JSON, "bulk.json")
-_REMEDY = "Remove that folder and run `clipsearch models pull` again"
+_REMEDY = "Run `clipsearch models pull` with the model's name: it is installed again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,8 @@ def read_stored(folder: Path) -> StoredModel:
         value = json.loads(path.read_text(encoding="utf-8"))
         if value["format"] != _FORMAT:
             raise ValueError(f"format {value['format']} is not known here")
+        if value.pop("digest") != sha256_of_json(value):
+            raise ValueError("it does not fit its own digest")
         return _from_json(value)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DamageError(f"{path} cannot be read: {error}", _REMEDY) from error
@@ -93,9 +97,10 @@ def read_stored(folder: Path) -> StoredModel:
 def write_stored(folder: Path, stored: StoredModel) -> None:
     """Write model.json, whole or not at all."""
     path = folder / MODEL_JSON
+    value = {"format": _FORMAT, **asdict(stored)}
     temporary = path.with_name(f"{MODEL_JSON}.{os.getpid()}.tmp")
     with temporary.open("w", encoding="utf-8") as file:
-        json.dump({"format": _FORMAT, **asdict(stored)}, file, indent=1)
+        json.dump({**value, "digest": sha256_of_json(value)}, file, indent=1)
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
@@ -105,15 +110,30 @@ def write_stored(folder: Path, stored: StoredModel) -> None:
 def stored_models(models_dir: Path) -> list[tuple[Path, StoredModel]]:
     """Every installed model that can be read, with its folder, by name."""
     found = []
-    for path in sorted(models_dir.glob(f"*/{MODEL_JSON}")):
-        if path.parent.name.startswith("."):
-            continue
+    for folder in _folders(models_dir):
         try:
-            found.append((path.parent, read_stored(path.parent)))
+            found.append((folder, read_stored(folder)))
         except DamageError:
             # A damaged folder is not an installed model; installing it again replaces it.
             continue
     return sorted(found, key=lambda pair: pair[1].info.name)
+
+
+def damaged_records(models_dir: Path) -> list[DamageError]:
+    """Why `stored_models` leaves folders out: nobody can tell any more which models they are."""
+    found = []
+    for folder in _folders(models_dir):
+        try:
+            read_stored(folder)
+        except DamageError as error:
+            found.append(error)
+    return found
+
+
+def _folders(models_dir: Path) -> Iterator[Path]:
+    for path in sorted(models_dir.glob(f"*/{MODEL_JSON}")):
+        if not path.parent.name.startswith("."):
+            yield path.parent
 
 
 def require_stored(info: ModelInfo, models_dir: Path) -> tuple[Path, StoredModel]:
