@@ -54,7 +54,8 @@ def labels_from_file(path: str) -> tuple[Label, ...]:
             rows = _table(lines, name, delimiter) if delimiter else _list(lines, name)
             return _distinct(rows, name)
     except OSError as error:
-        raise UsageError(f"cannot read {name}: {error.strerror}", "Check the path") from error
+        remedy = "Name a file with one label a line" if os.path.isdir(path) else "Check the path"
+        raise UsageError(f"cannot read {path}: {error.strerror}", remedy) from error
 
 
 def labels_from_folders(folders: Iterable[bytes]) -> tuple[Label, ...]:

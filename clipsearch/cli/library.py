@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from clipsearch.cli.arguments import examples
+from clipsearch.cli.arguments import examples, refuse_empty
 from clipsearch.cli.escape import path_fields, visible, visible_path
 from clipsearch.cli.opening import open_library
 from clipsearch.cli.options import JsonOption, LibraryOption
-from clipsearch.cli.output import Column, note, say, say_json, say_table
+from clipsearch.cli.output import Column, counted, note, say, say_json, say_table
 from clipsearch.cli.progress import size
 from clipsearch.errors import UsageError
 
@@ -25,6 +25,8 @@ EXAMPLES = examples(
 
 NOTHING_FOUND = 1
 NOT_A_PHOTO = "not-photo"
+# The kinds of problems that are recorded, see errors.py.
+KINDS = ("unsupported", "damaged", "refused", "unreadable", NOT_A_PHOTO)
 
 library_app = typer.Typer(
     name="library", help="What is stored, where, and what is wrong with it.", epilog=EXAMPLES
@@ -70,7 +72,7 @@ def status(library: LibraryOption = None, json: JsonOption = False) -> int:
         )
         return 0
     say(f"library   {visible(str(directory))}, {size(taken)}")
-    say(f"photos    {counts.photos:,} in {_plural(len(roots), 'folder')}")
+    say(f"photos    {counts.photos:,} in {counted(len(roots), 'folder')}")
     say(f"contents  {counts.contents:,} different, {counts.embedded:,} of them searchable")
     if counts.missing:
         say(f"missing   {counts.missing:,}: their files are gone, what is known of them is kept")
@@ -111,12 +113,14 @@ def roots(library: LibraryOption = None, json: JsonOption = False) -> int:
 def problems(
     kind: Annotated[
         str | None,
-        typer.Option(metavar="KIND", help="Only these: unsupported, damaged, refused, unreadable."),
+        typer.Option(metavar="KIND", help=f"Only these: {', '.join(KINDS)}."),
     ] = None,
     library: LibraryOption = None,
     json: JsonOption = False,
 ) -> int:
     """Files that could not be used, and why; exit code 1 when there are none."""
+    if kind is not None and kind not in KINDS:
+        raise UsageError(f"there is no kind of problem {kind}", f"Choose: {', '.join(KINDS)}")
     with open_library(library) as opened:
         # A text file beside the photos is no problem, unless somebody asks.
         found = [row for row in opened.catalogue.problems(kind) if kind or row.kind != NOT_A_PHOTO]
@@ -140,10 +144,11 @@ def forget(
     library: LibraryOption = None,
 ) -> int:
     """Erase what is known of a folder. Its photos stay where they are."""
+    refuse_empty("the folder's name", root)
     with open_library(library) as opened, opened.writer():
         known = _root_at(opened.catalogue.roots(), os.fsencode(root))
         photos = opened.catalogue.forget_root(known)
-    count = _plural(photos, "photo")
+    count = counted(photos, "photo")
     say(f"forgot {count} of {visible_path(known.path)}; the files were not touched")
     return 0
 
@@ -159,7 +164,7 @@ def rebuild(library: LibraryOption = None) -> int:
     say("the search snapshot is up to date")
     if erased:
         raise DamageError(
-            f"{_plural(erased, 'embedding')} did not fit the checksum and can no longer be used",
+            f"{counted(erased, 'embedding')} did not fit the checksum and can no longer be used",
             "Run clipsearch index: those photos are encoded again",
         )
     return 0
@@ -199,7 +204,3 @@ def _times(root: "Root") -> dict[str, object]:
 
 def _fsdecode(path: bytes) -> str:
     return path.decode("utf-8", "surrogateescape")
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" + ("" if count == 1 else "s")

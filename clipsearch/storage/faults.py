@@ -60,7 +60,8 @@ def damaged(path: Path, what: str) -> DamageError:
     """The error for a damaged catalogue, with the way out."""
     return DamageError(
         f"The catalogue {path} is damaged: {what}",
-        "Restore it from a backup, or move it away and run `clipsearch index` again.",
+        "Restore it from a backup, or move it away and index every folder again: "
+        f"`clipsearch index FOLDER ... --library {path.parent}`.",
     )
 
 

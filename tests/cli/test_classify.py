@@ -148,6 +148,7 @@ def test_what_cannot_be_read_costs_only_itself(indexed: Program) -> None:
         (["album", "--labels", "a", "--multi-label", "--none-of-these"], 2, "--multi-label and"),
         (["album", "--labels", "a,A"], 2, "is there already"),
         (["album", "--labels-file", "nowhere"], 2, "cannot read nowhere"),
+        (["album", "--labels-file", "./empty"], 2, "cannot read ./empty: Is a directory. Name"),
         (["album", "--labels", "a", "--template", "no place"], 2, "must hold {}"),
         (["album", "--labels", "a", "--templates", "nope"], 2, "no template set"),
         (["nowhere", "--labels", "a"], 2, "there is no nowhere"),

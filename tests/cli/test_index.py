@@ -228,7 +228,10 @@ def test_a_damaged_library_is_refused_and_left_as_it_is(
 ) -> None:
     path = damage(indexed, 0)
     before = path.read_bytes()
-    assert "catalogue.sqlite is damaged" in indexed.fails(4, *command)
+    line = indexed.fails(4, *command)
+    assert "catalogue.sqlite is damaged" in line
+    # The folders are lost with the catalogue: indexing "again" without naming them does nothing.
+    assert f"clipsearch index FOLDER ... --library {indexed.library}" in line
     assert path.read_bytes() == before
 
 

@@ -37,6 +37,12 @@ def test_problems_are_none_or_by_kind(indexed: Program) -> None:
     assert [os.path.basename(line) for line in others] == ["notes.txt"]
 
 
+def test_kinds_of_problems_and_folders_are_not_guessed(indexed: Program) -> None:
+    line = indexed.fails(2, "library", "problems", "--kind", "nosuch")
+    assert "unsupported, damaged, refused, unreadable, not-photo" in line
+    assert "the folder's name is empty" in indexed.fails(2, "library", "forget", "")
+
+
 def test_forgetting_a_folder_leaves_its_photos(indexed: Program) -> None:
     assert "no folder of this library" in indexed.fails(2, "library", "forget", "elsewhere")
     answer = indexed.run("library", "forget", "album")
