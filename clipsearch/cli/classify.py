@@ -9,7 +9,7 @@ import typer
 
 from clipsearch.cli.accuracy import say_report, say_report_json
 from clipsearch.cli.arguments import as_paths, at_most_one, examples
-from clipsearch.cli.delivering import Delivery, deliver, delivery_of, inside
+from clipsearch.cli.delivering import Delivery, deliver, delivery_of, inside, warn_of_copies_found
 from clipsearch.cli.escape import visible, visible_path
 from clipsearch.cli.labelled import (
     NONE_OF_THESE,
@@ -148,6 +148,8 @@ def classify(
         showing_progress(json=json, quiet=hushed) as progress,
         _library(library, must_exist=everything) as opened,
     ):
+        if delivery is not None and opened is not None:
+            warn_of_copies_found(delivery, [root.path for root in opened.catalogue.roots()])
         towers = _towers(opened, library, model, progress)
         wanted = _labels(labels, labels_file, targets, opened)
         classes = embed_labels(towers, wanted, sentences, progress)

@@ -41,6 +41,18 @@ def inside(delivery: Delivery, label: str) -> Delivery:
     return replace(delivery, folder=os.path.join(delivery.folder, safe[:255]))
 
 
+def warn_of_copies_found(delivery: Delivery, indexed: Iterable[bytes]) -> None:
+    """Say it when copies go where photos are looked for: a later search finds both."""
+    folder = os.path.join(os.path.realpath(delivery.folder), b"")
+    for root in indexed:
+        if not delivery.as_links and folder.startswith(os.path.join(root, b"")):
+            note(
+                f"clipsearch: {visible_path(delivery.folder)} is in the indexed folder "
+                f"{visible_path(root)}: the copies will be indexed and found too."
+            )
+            return
+
+
 def deliver(paths: Iterable[bytes], delivery: Delivery) -> int:
     """Put photos into the folder and say how many; returns how many could not be read.
 

@@ -70,7 +70,7 @@ def _usage(error: typer.TyperException) -> str:
     possible = getattr(error, "possibilities", None)
     if possible:
         name = getattr(error, "option_name", "")
-        return f"No such option: {name}. Did you mean {' or '.join(sorted(possible))}?"
+        return f"no such option: {name}. Did you mean {' or '.join(sorted(possible))}?"
     stop = "" if message.endswith("?") else "."
     return f"{message}{stop} See {command} --help"
 
@@ -82,6 +82,9 @@ def _system(error: OSError) -> str:
     match error.errno:
         case errno.ENOSPC | errno.EDQUOT:
             return f"{subject}. Free some space and run it again: what was done is kept"
+        case errno.EBADF:
+            # Only `_open_closed_streams` leaves a descriptor that cannot be written.
+            return "standard output is closed. Send it to a file, or to /dev/null"
         case errno.EACCES | errno.EPERM | errno.EROFS:
             return f"{subject}. Check the permissions, or choose another place with --library"
         case _:

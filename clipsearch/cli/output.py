@@ -42,8 +42,9 @@ def _open_closed_streams() -> None:
         try:
             os.fstat(descriptor)
         except OSError:
-            # The lowest free number is given, and those below are taken by now.
-            os.open(os.devnull, os.O_RDWR)
+            # The lowest free number is given, and those below are taken by now. Results that have
+            # nowhere to go must not pass for delivered: standard output cannot be written.
+            os.open(os.devnull, os.O_RDONLY if descriptor == 1 else os.O_RDWR)
     if sys.stdout is None:
         sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 (it stays open)
     if sys.stderr is None:

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from clipsearch.cli.arguments import at_most_one, examples
-from clipsearch.cli.delivering import deliver, delivery_of, open_photos
+from clipsearch.cli.delivering import deliver, delivery_of, open_photos, warn_of_copies_found
 from clipsearch.cli.escape import path_fields, visible
 from clipsearch.cli.opening import open_library, towers_of
 from clipsearch.cli.options import CopyToOption, JsonOption, LibraryOption, LinkToOption
 from clipsearch.cli.output import Column, note, say_json, say_table, write_bytes
 
 if TYPE_CHECKING:
+    from clipsearch.query import Query
     from clipsearch.searching import SearchResult
 
 EXAMPLES = examples(
@@ -74,7 +75,10 @@ def search(
 
     asked = parse_query(query, os.path.isfile)
     with open_library(library) as opened:
+        roots = [root.path for root in opened.catalogue.roots()]
         answer = search_photos(opened, towers_of(opened), asked, top_k=top_k, min_score=min_score)
+    for name in _photos_taken_for_words(query, asked):
+        note(f"clipsearch: there is no file {visible(name)}: searched as words.")
     for warning in answer.warnings:
         note(f"clipsearch: {visible(warning)}.")
     if print0:
@@ -88,10 +92,21 @@ def search(
         note("clipsearch: no photo was found.")
         return NOTHING_FOUND
     paths = [result.path for result in answer.results]
+    if delivery:
+        warn_of_copies_found(delivery, roots)
     failed = deliver(paths, delivery) if delivery else 0
     if open_them:
         open_photos(paths)
     return SOME_FAILED if failed else 0
+
+
+def _photos_taken_for_words(given: list[str], asked: "Query") -> list[str]:
+    """Arguments that are named like photos and were read as words, because no such file exists."""
+    from clipsearch.photos.formats import claims_photo
+
+    texts = " ".join(term.value for term in asked.terms if term.kind == "text")
+    names = [argument.lstrip("+-") for argument in given if claims_photo(os.fsencode(argument))]
+    return [name for name in names if name in texts]
 
 
 def record_of(result: "SearchResult") -> dict[str, object]:

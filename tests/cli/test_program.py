@@ -108,14 +108,15 @@ def test_a_full_disk_behind_standard_output_is_one_line(colours: Program) -> Non
     assert line.startswith("clipsearch: No space left on device")
 
 
-def test_a_closed_standard_output_is_survived(colours: Program) -> None:
+def test_a_closed_standard_output_does_not_pass_for_delivery(colours: Program) -> None:
     done = subprocess.run(
         ["sh", "-c", 'exec "$@" >&-', "sh", *colours.command("library", "status")],
         env=colours.environment(),
         stderr=subprocess.PIPE,
     )
-    assert b"Traceback" not in done.stderr
-    assert done.returncode in (0, 6)
+    assert done.returncode == 6
+    assert done.stderr.startswith(b"clipsearch: standard output is closed. ")
+    assert done.stderr.count(b"\n") == 1
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

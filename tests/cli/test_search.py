@@ -98,6 +98,26 @@ def test_copies_keep_their_time_and_overwrite_nothing(indexed: Program) -> None:
     assert sorted(os.listdir(target)) == ["red (2).png", "red.png"]
 
 
+def test_copies_among_the_indexed_photos_are_announced(indexed: Program) -> None:
+    inside = indexed.run("search", "red", "-k1", "--copy-to", str(indexed.album / "found"))
+    assert inside.code == 0
+    assert f"is in the indexed folder {indexed.album}: the copies will be" in inside.errors
+    labels = ("--labels", "red", "--copy-to", str(indexed.album))
+    assert "is in the indexed folder" in indexed.run("classify", "--all", *labels).errors
+    for arguments in (("--copy-to", f"{indexed.album} 2"), ("--link-to", str(indexed.album))):
+        other = indexed.run("search", "red", "-k1", *arguments)
+        assert "indexed folder" not in other.errors
+
+
+def test_a_photo_that_is_not_there_is_searched_as_words_and_said(colours: Program) -> None:
+    for query in (["missing.JPG"], ["red", "-missing.JPG"], ["red", "missing.JPG"]):
+        answer = colours.run("search", *query)
+        assert answer.code == 0
+        assert "there is no file missing.JPG: searched as words" in answer.errors
+    for query in (["album/red.png"], ["red", "text:missing.jpg"], ["red", "v1.5"]):
+        assert "there is no file" not in colours.run("search", *query).errors
+
+
 def test_links_lead_to_the_photos(indexed: Program) -> None:
     target = indexed.folder / "links"
     assert indexed.run("search", "red", "-k1", "--link-to", str(target)).code == 0
