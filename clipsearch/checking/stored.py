@@ -5,12 +5,13 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-from clipsearch.checking.findings import COULD_NOT_RUN, Check
+from clipsearch.checking.findings import Check
 from clipsearch.encoders import (
     damaged_records,
     find_installed,
     installed_models,
     load_towers,
+    require_own,
     verify,
 )
 from clipsearch.errors import ClipsearchError, ModelUnavailableError
@@ -73,11 +74,8 @@ def _check_open_library(library: Library, models_dir: Path) -> Iterator[Check]:
     yield Check("library", "ok", f"{counts.photos:,} photos, {counts.embedded:,} searchable")
     yield _guarded("catalogue", partial(check_catalogue, library))
     info = library.model
-    if info is not None and find_installed(info.name, models_dir) is None:
-        yield Check(
-            "library's model", "problem", f"{info.name} is not installed",
-            f"Run: clipsearch models pull {info.name}", COULD_NOT_RUN,
-        )  # fmt: skip
+    if info is not None:
+        yield _guarded("library's model", partial(check_own_model, info, models_dir))
     for root in library.catalogue.roots():
         name = os.fsdecode(root.path)
         if os.path.isdir(root.path):
@@ -85,6 +83,15 @@ def _check_open_library(library: Library, models_dir: Path) -> Iterator[Check]:
         else:
             remedy = "Mount its disk; if it is gone for good: clipsearch library forget"
             yield Check("folder", "warning", f"{name} is not there", remedy)
+
+
+def check_own_model(info: ModelInfo, models_dir: Path) -> str:
+    """Look for the very model a library was made with; its name.
+
+    Raises what `encoders.require_own` raises.
+    """
+    require_own(info, models_dir)
+    return info.name
 
 
 def check_catalogue(library: Library) -> str:

@@ -68,13 +68,23 @@ def list_models(json: JsonOption = False) -> int:
 
 @models_app.command()
 def pull(name: NameArgument, json: JsonProgressOption = False, quiet: QuietOption = False) -> int:
-    """Fetch a model and make it ready, so that it works offline from then on."""
-    from clipsearch.encoders import find_installed, install
+    """Fetch a model and make it ready, so that it works offline from then on.
+
+    One that is installed is verified, and installed again when it is damaged.
+    """
+    from clipsearch.encoders import find_installed, install, verify
+    from clipsearch.errors import DamageError, ModelUnavailableError
     from clipsearch.storage.layout import models_dir
 
-    if find_installed(name, models_dir()) is not None:
-        note(f"clipsearch: {visible(name)} is installed already.")
-        return 0
+    found = find_installed(name, models_dir())
+    if found is not None:
+        try:
+            verify(found, models_dir())
+        except (DamageError, ModelUnavailableError) as error:
+            note(f"clipsearch: {visible(error.message)}: the model is installed again.")
+        else:
+            note(f"clipsearch: {visible(name)} is installed already.")
+            return 0
     if not quiet:
         announce(name)
     with showing_progress(json=json, quiet=quiet) as progress:

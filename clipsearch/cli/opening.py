@@ -6,12 +6,7 @@ from typing import TYPE_CHECKING
 from clipsearch.cli.escape import visible
 from clipsearch.cli.output import note
 from clipsearch.cli.progress import size
-from clipsearch.errors import (
-    ClipsearchError,
-    ModelMismatchError,
-    ModelUnavailableError,
-    StorageError,
-)
+from clipsearch.errors import ClipsearchError, StorageError
 
 if TYPE_CHECKING:
     from clipsearch.encoders import Towers
@@ -35,7 +30,7 @@ def towers_of(library: "Library") -> "Towers":
     Raises StorageError when nothing was indexed yet, ModelUnavailableError when the model is not
     installed, ModelMismatchError when another one is installed under its name.
     """
-    from clipsearch.encoders import find_installed, load_towers
+    from clipsearch.encoders import load_towers, require_own
     from clipsearch.storage.layout import models_dir
 
     info = library.model
@@ -43,31 +38,24 @@ def towers_of(library: "Library") -> "Towers":
         raise StorageError(
             f"the library {library.directory} has no photos yet", "Run: clipsearch index FOLDER"
         )
-    try:
-        return load_towers(info, models_dir())
-    except ModelUnavailableError as error:
-        found = find_installed(info.name, models_dir())
-        if found is None:
-            raise ModelUnavailableError(
-                f"the library's model {info.name} is not installed",
-                f"Run: clipsearch models pull {info.name}",
-            ) from error
-        raise ModelMismatchError(
-            f"the library was made with another model of the name {info.name}",
-            f"Run: clipsearch index --model {info.name}; the photos are encoded again with it",
-        ) from error
+    require_own(info, models_dir())
+    return load_towers(info, models_dir())
 
 
 def model_to_index_with(directory: Path, asked: str | None, progress: "Progress") -> "ModelInfo":
     """The model for an index run: the one asked for, else the library's, else the default.
 
+    The library's own is known by its fingerprint: where it was installed from may be gone since.
     It is installed when it is not yet. Raises what `encoders.install` raises; when nobody asked for
     the model that could not be fetched, the error names the one that needs no fetching.
     """
-    from clipsearch.encoders import find_installed, install
+    from clipsearch.encoders import find_installed, install, is_installed
     from clipsearch.storage.layout import models_dir
 
-    name = asked or _model_of(directory)
+    own = None if asked else _model_of(directory)
+    if own is not None and is_installed(own, models_dir()):
+        return own
+    name = own.name if own is not None else asked
     found = find_installed(name or DEFAULT_MODEL, models_dir())
     if found is not None:
         return found
@@ -94,11 +82,11 @@ def announce(name: str) -> None:
         note(f"clipsearch: the model {visible(name)} is prepared for its first use.")
 
 
-def _model_of(directory: Path) -> str | None:
+def _model_of(directory: Path) -> "ModelInfo | None":
     from clipsearch.library import Library
     from clipsearch.storage.layout import CATALOGUE_NAME
 
     if not (directory / CATALOGUE_NAME).exists():
         return None
     with Library.open(directory) as library:
-        return library.model.name if library.model else None
+        return library.model

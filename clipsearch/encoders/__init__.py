@@ -5,7 +5,6 @@ queries, `load_bulk_encoder` for encoding many photos. The name `fake` is a mode
 for tests; it is always installed.
 """
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,12 +14,11 @@ from clipsearch.encoders.presets import PRESETS, Preset
 from clipsearch.encoders.store import (
     check_contents,
     damaged_records,
-    model_folder,
     require_stored,
     stored_models,
 )
 from clipsearch.encoders.towers import Towers
-from clipsearch.errors import ModelUnavailableError, StorageError
+from clipsearch.errors import ModelMismatchError, ModelUnavailableError, UsageError
 from clipsearch.types import ImageEncoder, ModelInfo, Progress, no_progress
 
 __all__ = [
@@ -32,9 +30,10 @@ __all__ = [
     "find_installed",
     "install",
     "installed_models",
+    "is_installed",
     "load_bulk_encoder",
     "load_towers",
-    "remove",
+    "require_own",
     "verify",
 ]
 
@@ -57,6 +56,8 @@ class InstalledModel:
 
 def install(name: str, models_dir: Path, progress: Progress = no_progress) -> ModelInfo:
     """Make the model called `name` ready, fetching and exporting it unless that is already done.
+
+    One that is installed but damaged is installed again.
 
     `name` is a preset, `architecture/tag` of open_clip, `hf-hub:organisation/repository`, a local
     directory, or `ARCHITECTURE@checkpoint-file`.
@@ -151,17 +152,47 @@ def verify(info: ModelInfo, models_dir: Path) -> None:
     check_contents(folder, stored, list(stored.files))
 
 
-def remove(info: ModelInfo, models_dir: Path) -> None:
-    """Delete an installed model's folder. Libraries made with it keep their embeddings.
+def require_own(info: ModelInfo, models_dir: Path) -> None:
+    """Make sure that the very model a library was made with can be loaded.
+
+    It is known by its fingerprint: a name may stand for another model since, or for nothing.
 
     Raises:
-        ModelUnavailableError: the model is not installed here.
-        StorageError: the folder cannot be deleted.
+        ModelUnavailableError: it is not installed here.
+        ModelMismatchError: another one is installed under its name.
+        DamageError: its files are incomplete.
     """
-    folder = model_folder(models_dir, info.fingerprint)
-    if not folder.is_dir():
-        raise ModelUnavailableError(f"the model {info.name!r} is not installed")
+    if is_installed(info, models_dir):
+        return
     try:
-        shutil.rmtree(folder)
-    except OSError as error:
-        raise StorageError(f"{folder} cannot be deleted: {error}") from error
+        found = find_installed(info.name, models_dir)
+    except UsageError as error:
+        raise ModelUnavailableError(
+            f"the library's model {info.name} is not installed, and its files are not there",
+            f"Put them back and run: clipsearch models pull {info.name}; "
+            "or encode the photos with another model: clipsearch index --model NAME",
+        ) from error
+    if found is None:
+        raise ModelUnavailableError(
+            f"the library's model {info.name} is not installed",
+            f"Run: clipsearch models pull {info.name}",
+        )
+    raise ModelMismatchError(
+        f"the library was made with another model of the name {info.name}",
+        f"Run: clipsearch index --model {info.name}; the photos are encoded again with it",
+    )
+
+
+def is_installed(info: ModelInfo, models_dir: Path) -> bool:
+    """Whether this very model is installed, under whatever name.
+
+    Raises:
+        DamageError: its files are incomplete.
+    """
+    if info.fingerprint == FAKE.fingerprint:
+        return True
+    try:
+        require_stored(info, models_dir)
+    except ModelUnavailableError:
+        return False
+    return True

@@ -19,6 +19,7 @@ from clipsearch.encoders.store import (
     Origin,
     StoredModel,
     add_origin,
+    is_whole,
     model_folder,
     read_stored,
     seal_files,
@@ -51,11 +52,12 @@ def find(name: str, models_dir: Path) -> ModelInfo | None:
     try:
         source = resolve(name, data_dir() / "starter")
     except UsageError:
-        # Installed from a directory that was moved away since, perhaps.
-        moved = _installed_as(os.path.abspath(os.path.expanduser(name)), None, models_dir)
-        if moved is None:
-            raise
-        return moved
+        # Installed from a directory or a checkpoint file that was moved away since, perhaps.
+        for spelt in (name, os.path.abspath(os.path.expanduser(name))):
+            moved = _installed_as(spelt, None, models_dir)
+            if moved is not None:
+                return moved
+        raise
     return _installed_as(source.name, _stamp(source), models_dir)
 
 
@@ -70,7 +72,7 @@ def _installed_as(name: str, stamp: str | None, models_dir: Path) -> ModelInfo |
 def install(name: str, models_dir: Path, progress: Progress) -> ModelInfo:
     """Make a model ready. See `clipsearch.encoders.install`."""
     found = find(name, models_dir)
-    if found is not None:
+    if found is not None and is_whole(found, models_dir):
         return found
     source = resolve(name, data_dir() / "starter")
     with _storage_errors(models_dir):
@@ -94,7 +96,7 @@ def _install(source: Source, staging: Path, models_dir: Path, progress: Progress
     prepared = prepare(source, weights, downloads, progress)
     source_digest = digest(weights)
     for folder, stored in stored_models(models_dir):
-        if stored.source_digest == source_digest:
+        if stored.source_digest == source_digest and is_whole(stored.info, models_dir):
             # The same files under another name or place: nothing to load or export.
             return replace(add_origin(folder, stored, origin).info, name=origin.name)
 

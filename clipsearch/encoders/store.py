@@ -158,6 +158,16 @@ def require_stored(info: ModelInfo, models_dir: Path) -> tuple[Path, StoredModel
     return folder, stored
 
 
+def is_whole(info: ModelInfo, models_dir: Path) -> bool:
+    """Whether every file of an installed model has its recorded contents."""
+    try:
+        folder, stored = require_stored(info, models_dir)
+        check_contents(folder, stored, list(stored.files))
+    except (DamageError, ModelUnavailableError):
+        return False
+    return True
+
+
 def check_contents(folder: Path, stored: StoredModel, names: list[str]) -> None:
     """Compare files with the hashes recorded when they were installed.
 

@@ -16,9 +16,9 @@ from clipsearch.encoders import (
     installed_models,
     load_bulk_encoder,
     load_towers,
-    remove,
     verify,
 )
+from clipsearch.encoders.store import Origin, add_origin, read_stored
 from clipsearch.errors import DamageError, ModelUnavailableError, StorageError, UsageError
 from tests.encoders.fake_hub import REVISION, FakeHub, serving
 from tests.encoders.tiny import CLIP_CONFIG, CLIP_PREPROCESS, InstalledTiny, silent, write_clip
@@ -147,8 +147,24 @@ def test_an_unreadable_record_means_not_installed_and_is_replaced(own):
     verify(own.info, own.models)
 
 
+def test_a_damaged_model_is_installed_again(own):
+    for name in ("image.onnx.data", "weights/open_clip_model.safetensors"):
+        flip(own.folder / name)
+    (own.folder / "text.onnx").unlink()
+    assert install(str(own.origin), own.models, silent) == own.info
+    verify(own.info, own.models)
+
+
+def test_a_checkpoint_named_with_its_architecture_is_found_after_it_was_moved(own):
+    record = read_stored(own.folder)
+    add_origin(own.folder, record, Origin("ViT-Z@/gone/epoch_3.pt", "stamp"))
+    found = find_installed("ViT-Z@/gone/epoch_3.pt", own.models)
+    assert found is not None
+    assert found.fingerprint == own.info.fingerprint
+
+
 def test_removed_is_not_installed(own):
-    remove(own.info, own.models)
+    shutil.rmtree(own.folder)
     assert find_installed(str(own.origin), own.models) is None
     with pytest.raises(ModelUnavailableError, match="not installed"):
         load_towers(own.info, own.models)
