@@ -5,7 +5,8 @@ recall at 1). Every licence allows everyday use, commercial too: apple-amlr (Mob
 CC-BY-NC (nllb-clip, MetaCLIP) models were left out for that reason, however good.
 
 - `starter` is ours: small, shipped with the package, needs no download, and knows only the
-  categories it was trained on.
+  categories it was trained on. Its weights are MIT, but part of its training photos were given
+  for non-commercial research: whoever needs certainty takes another one.
 - `fast` reads 224 px instead of 256: about a quarter less work per photo than `balanced`.
 - `balanced` is the strongest ViT-B/32 under a free licence: 72.8 % ImageNet, 64.9 % Flickr30k.
 - `best` is SigLIP 2 at 384 px: 84.1 % ImageNet. It wants a GPU.
@@ -41,7 +42,7 @@ PRESETS: tuple[Preset, ...] = (
         name="starter",
         architecture=None,
         tag=None,
-        licence="MIT",
+        licence="MIT; trained in part on photos for research use, see its card",
         languages="English, the words it was trained on",
         download=0,
         purpose="works at once and offline; knows everyday categories only",

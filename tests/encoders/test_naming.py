@@ -9,7 +9,7 @@ from clipsearch.encoders.naming import (
     TagSource,
     resolve,
 )
-from clipsearch.encoders.presets import PRESETS
+from clipsearch.encoders.presets import PRESETS, preset
 from clipsearch.errors import UsageError
 
 
@@ -79,3 +79,9 @@ def test_a_name_that_is_nothing_lists_the_presets(tmp_path):
 
 def test_every_preset_resolves_and_no_two_share_a_name(tmp_path):
     assert len({resolve(each.name, tmp_path).name for each in PRESETS}) == len(PRESETS) == 5
+
+
+def test_the_starter_says_that_part_of_its_photos_were_for_research() -> None:
+    known = preset("starter")
+    assert known is not None
+    assert "research use" in known.licence
