@@ -12,6 +12,7 @@ from pathlib import Path
 
 import clipsearch
 from clipsearch.checking.findings import COULD_NOT_RUN, Check
+from clipsearch.encoders.machine import features_of, processor_facts
 
 # Below this a model of a few gigabytes or a large library may not fit any more.
 LITTLE_SPACE = 2_000_000_000
@@ -128,15 +129,7 @@ def processor_flags(cpuinfo: str = "/proc/cpuinfo") -> frozenset[str]:
     """What the processor says it can do, in Linux's words; empty where that is not known."""
     if sys.platform == "darwin":
         return _apple_flags()
-    try:
-        with open(cpuinfo, encoding="utf-8", errors="replace") as lines:
-            for line in lines:
-                name, _, value = line.partition(":")
-                if name.strip() in ("flags", "Features"):
-                    return frozenset(value.split())
-    except OSError:
-        return frozenset()
-    return frozenset()
+    return frozenset(features_of(processor_facts(cpuinfo)))
 
 
 def _apple_flags() -> frozenset[str]:

@@ -14,8 +14,8 @@ def machine_key() -> str:
     """Processor, its telling features, usable cores and library versions: when it changes, measure
     again.
     """
-    facts = _processor_facts()
-    features = _features(facts)
+    facts = processor_facts()
+    features = features_of(facts)
     name = facts.get("model name") or platform.processor() or platform.machine()
     generation = "/".join(facts.get(key, "?") for key in ("cpu family", "model"))
     telling = ",".join(flag for flag in _TELLING_FLAGS if flag in features)
@@ -28,21 +28,22 @@ def has_bfloat16() -> bool:
 
     Known on Linux only; elsewhere the answer is no, and float32 is used.
     """
-    features = _features(_processor_facts())
+    features = features_of(processor_facts())
     return not features.isdisjoint({"amx_bf16", "avx512_bf16", "bf16"})
 
 
-def _processor_facts() -> dict[str, str]:
-    """The first processor's lines of /proc/cpuinfo; nothing where there is no such file."""
+def processor_facts(cpuinfo: str = "/proc/cpuinfo") -> dict[str, str]:
+    """The first processor's lines of that file; nothing where there is no such file."""
     try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+        text = Path(cpuinfo).read_text(encoding="utf-8", errors="replace")
     except OSError:
         return {}
     pairs = (line.partition(":") for line in text.partition("\n\n")[0].splitlines())
     return {key.strip(): value.strip() for key, _, value in pairs}
 
 
-def _features(facts: dict[str, str]) -> set[str]:
+def features_of(facts: dict[str, str]) -> set[str]:
+    """What a processor says it can do, in Linux's words: x86 and ARM name that line differently."""
     return set(facts.get("flags", facts.get("Features", "")).split())
 
 
