@@ -19,7 +19,6 @@ LAYERS: list[set[str]] = [
         "photos",
         "query",
         "ranking",
-        "metrics",
         "prompts",
         "labels",
         "encoders",
