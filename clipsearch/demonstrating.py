@@ -15,7 +15,10 @@ from clipsearch.storage.layout import data_dir
 
 @dataclass(frozen=True, slots=True)
 class DemoPhoto:
-    """A photograph inside an installed package; `file` is relative to the package's folder."""
+    """A photograph inside an installed package; `file` is relative to the package's folder.
+
+    `shows` says what is on it and `credit` whose it is, under which terms.
+    """
 
     package: str
     file: str
@@ -62,18 +65,18 @@ def find_demo_photo(photo: DemoPhoto) -> bytes | None:
     return None
 
 
-def gather_demo_photos(demo: Demo, folder: bytes) -> list[bytes]:
-    """Copy the photographs that are installed here into `folder`; the paths of the copies.
+def gather_demo_photos(demo: Demo, folder: bytes) -> list[tuple[DemoPhoto, bytes]]:
+    """Copy the photographs that are installed here into `folder`; each with its copy's path.
 
     Raises MissingExtraError when none is installed.
     """
-    found = [path for path in map(find_demo_photo, demo.photos) if path is not None]
+    found = [(photo, path) for photo in demo.photos if (path := find_demo_photo(photo)) is not None]
     if not found:
         raise MissingExtraError(
             "the demo's photographs are not installed",
             'Run: pip install "clipsearch[demo]"; or give a folder: clipsearch demo ~/Pictures',
         )
-    return [copy_photo(path, folder).target for path in found]
+    return [(photo, copy_photo(path, folder).target) for photo, path in found]
 
 
 def _questions(written: dict[str, object]) -> DemoQuestions:

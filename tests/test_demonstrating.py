@@ -28,8 +28,9 @@ def test_the_description_names_its_example_and_credits_everybody() -> None:
 def test_every_photograph_is_where_it_is_said_to_be(tmp_path: Path) -> None:
     demo = read_demo()
     copies = gather_demo_photos(demo, os.fsencode(tmp_path / "photos"))
-    assert len(copies) == len(demo.photos)
-    for path in copies:
+    assert [photo for photo, _ in copies] == list(demo.photos)
+    for photo, path in copies:
+        assert os.path.basename(photo.file) == os.path.basename(os.fsdecode(path))
         with Image.open(os.fsdecode(path)) as image:
             assert min(image.size) >= 300
 

@@ -67,6 +67,8 @@ def demo(
         photos = os.fsencode(place / "photos")
         gathered = gather_demo_photos(described, photos)
         say(f"{len(gathered)} real photographs from scikit-image and scikit-learn")
+        for photo, copy in gathered:
+            say(f"  {visible_path(os.path.basename(copy))}: {photo.shows} ({photo.credit})")
     else:
         photos = os.path.realpath(os.fsencode(folder))
     questions = described.samples if folder is None else described.own

@@ -60,5 +60,6 @@ def test_the_starter_model_on_real_photographs(program: Program, tmp_path: Path)
     answer = program.run("demo", "--into", str(tmp_path / "demo"), "--quiet")
     assert answer.code == 0, answer
     assert "15 new" in answer.out
+    assert "astronaut.png: the astronaut Eileen Collins (NASA, public domain)" in answer.out
     best = answer.out.split("search ")[-1]
     assert "motorcycle_right.png" in best
