@@ -2,8 +2,9 @@
 
     python recipes/starter.py --data ../shared/data --out runs/starter
 
-Interrupted, the same command goes on from the last checkpoint. `--out`/export holds the current
-averaged weights as a folder for open_clip, renewed with every checkpoint.
+Interrupted, the same command goes on from the last checkpoint. The folder `export` in `--out`
+holds the current averaged weights (at the end: the last ones), for open_clip to load; it is
+renewed with every checkpoint.
 """
 
 import argparse
@@ -185,10 +186,12 @@ def run_worker(worker: int, options: Options) -> None:
             "seconds": report.progress * 60 * schedule.minutes,
         }
         save_checkpoint(options.out, position, learner, optimizer, average)
-        export, averaged = options.out / "export", average.shadow.get_submodule("clip")
-        size = schedule.sizes[-1].size
-        export_open_clip(export, averaged, towers, captions.tokens, size)
-        (export / "vocabulary.txt").write_text("\n".join(captions.words) + "\n", encoding="utf-8")
+        # With the learning rate at zero the last weights are settled; the average still holds
+        # some of an earlier photo size, and scored lower.
+        exported = learner if report.progress >= 1.0 else average.shadow
+        folder, size = options.out / "export", schedule.sizes[-1].size
+        export_open_clip(folder, exported.get_submodule("clip"), towers, captions.tokens, size)
+        (folder / "vocabulary.txt").write_text("\n".join(captions.words) + "\n", encoding="utf-8")
 
     reports = train(learner, average, optimizer, batches, schedule, start)
     follow(reports, save if worker == 0 else None, options.out / "log.tsv")

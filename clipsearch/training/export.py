@@ -36,7 +36,7 @@ def export_open_clip(
         "size": [size, size],
         "mean": list(MEAN),
         "std": list(STD),
-        "interpolation": "bicubic",
+        "interpolation": "bilinear",  # as in training: bicubic cost 2.6 points of val-tiny
         "resize_mode": "shortest",
     }
     config = {
