@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 # Two thumbnails whose correlation is above this show the same photo: resized, re-encoded or
-# squashed differently. Set by looking at pairs: below it, different photos begin to appear.
+# squashed differently. Set from how the number of matches grows below it; pairs were not looked at.
 NEAR_DUPLICATE = 0.95
 _THUMBNAIL = 16
 
