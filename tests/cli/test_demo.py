@@ -61,5 +61,6 @@ def test_the_starter_model_on_real_photographs(program: Program, tmp_path: Path)
     assert answer.code == 0, answer
     assert "15 new" in answer.out
     assert "astronaut.png: the astronaut Eileen Collins (NASA, public domain)" in answer.out
-    best = answer.out.split("search ")[-1]
-    assert "motorcycle_right.png" in best
+    found = answer.out.split("motorcycle_left.png -k")[1].splitlines()
+    assert "motorcycle_left.png" in found[1]
+    assert "motorcycle_right.png" in found[2]
