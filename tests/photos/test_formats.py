@@ -67,7 +67,7 @@ def test_sniff(head: bytes, name: str | None) -> None:
         (b"\x00\x00\x00\x18ftypmp42", b"/clip.JPG", UnsupportedPhoto, "a video named like a photo"),
         (b"Dear diary", b"/diary.txt", NotPhoto, "not an image"),
         (b"Dear diary", b"/diary.jpg", DamagedPhoto, "named like a photo"),
-        (b"8BPS", b"/work", UnsupportedPhoto, "a Photoshop document"),
+        (b"8BPS", b"/poster", UnsupportedPhoto, "a Photoshop document"),
     ],
 )
 def test_require_photo_says_why_not(
