@@ -12,7 +12,7 @@ from clipsearch.encoders import Towers
 from clipsearch.errors import ModelMismatchError, QueryError, UsageError
 from clipsearch.library import Library
 from clipsearch.photos.files import file_stat
-from clipsearch.photos.reading import PhotoReader
+from clipsearch.photos.reading import PhotoReader, nothing_known
 from clipsearch.query import Query, Term
 from clipsearch.ranking import combine, unit
 from clipsearch.storage.records import PhotoRow
@@ -162,7 +162,7 @@ def _decoded(towers: Towers, paths: list[bytes]) -> Iterator[tuple[bytes, Pixels
     if not paths:
         return
     with PhotoReader(towers.info.preprocess, 1) as reader:
-        for outcome in reader.read(paths, _never):
+        for outcome in reader.read(paths, nothing_known):
             if isinstance(outcome, PhotoProblem):
                 reason = f"{os.fsdecode(outcome.path)} cannot be an example: {outcome.reason}"
                 raise QueryError(reason, "Give a photo")
@@ -207,10 +207,6 @@ def _stored(library: Library, path: bytes, stat: FileStat | None) -> PhotoRow | 
             "Check the path; if you meant the words, write text: before them",
         )
     return row if usable else None
-
-
-def _never(_content_hash: bytes) -> bool:
-    return False
 
 
 def _located(wanted: PhotoFilter) -> PhotoFilter:

@@ -1,9 +1,9 @@
 """Records and protocols that every layer may use."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +44,18 @@ class ModelInfo:
     context_length: int
     logit_scale: float
     logit_bias: float = 0.0
+
+
+def model_info_from(fields: Mapping[str, Any]) -> ModelInfo:
+    """The inverse of `dataclasses.asdict`, also after JSON, which turns tuples into lists.
+
+    Raises ValueError, TypeError or KeyError for anything else.
+    """
+    rest = dict(fields)
+    preprocess = dict(rest.pop("preprocess"))
+    for name in ("size", "mean", "std"):
+        preprocess[name] = tuple(preprocess[name])
+    return ModelInfo(preprocess=Preprocess(**preprocess), **rest)
 
 
 class ImageEncoder(Protocol):

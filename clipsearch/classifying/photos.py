@@ -7,12 +7,12 @@ from itertools import islice
 
 import numpy as np
 
-from clipsearch.errors import ModelMismatchError, StorageError, UsageError
+from clipsearch.errors import ModelMismatchError, NotPhoto, StorageError, UsageError
 from clipsearch.library import Library
 from clipsearch.photos.files import file_stat
 from clipsearch.photos.formats import claims_photo
 from clipsearch.photos.ignore import IgnoreRules
-from clipsearch.photos.reading import PhotoReader
+from clipsearch.photos.reading import PhotoReader, nothing_known
 from clipsearch.photos.walk import walk
 from clipsearch.types import (
     FileStat,
@@ -168,10 +168,10 @@ class _Source:
         named = {file.path for file in files if file.named}
         batch: list[PhotoRead] = []
         with PhotoReader(self._model.preprocess, min(self._readers, len(files))) as reader:
-            for outcome in reader.read([file.path for file in files], _never):
+            for outcome in reader.read([file.path for file in files], nothing_known):
                 if isinstance(outcome, PhotoRead):
                     batch.append(outcome)
-                elif outcome.kind != "not-photo" or outcome.path in named:
+                elif outcome.kind != NotPhoto.kind or outcome.path in named:
                     yield outcome
                 if len(batch) == _BATCH:
                     yield from _encode(self._encoder, batch)
@@ -235,7 +235,3 @@ def _files_at(target: bytes, rules: IgnoreRules) -> Iterator[_File | PhotoProble
         yield from folder.problems
         for file in folder.files:
             yield _File(os.path.join(target, folder.path, file.name), file.stat, named=False)
-
-
-def _never(_content_hash: bytes) -> bool:
-    return False

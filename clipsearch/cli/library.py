@@ -12,7 +12,7 @@ from clipsearch.cli.opening import open_library
 from clipsearch.cli.options import JsonOption, LibraryOption
 from clipsearch.cli.output import Column, counted, note, say, say_json, say_table
 from clipsearch.cli.progress import size
-from clipsearch.errors import UsageError
+from clipsearch.errors import NotPhoto, UsageError
 
 if TYPE_CHECKING:
     from clipsearch.storage.catalogue import Root
@@ -24,7 +24,7 @@ EXAMPLES = examples(
 )
 
 NOTHING_FOUND = 1
-NOT_A_PHOTO = "not-photo"
+NOT_A_PHOTO = NotPhoto.kind
 # The kinds of problems that are recorded, see errors.py.
 KINDS = ("unsupported", "damaged", "refused", "unreadable", NOT_A_PHOTO)
 

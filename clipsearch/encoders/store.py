@@ -25,7 +25,7 @@ from clipsearch.encoders.hashing import sha256_of_file, sha256_of_json
 from clipsearch.encoders.tokenizing import TokenizerFacts
 from clipsearch.errors import DamageError, ModelUnavailableError, StorageError
 from clipsearch.storage.layout import sync_dir
-from clipsearch.types import ModelInfo, Preprocess
+from clipsearch.types import ModelInfo, model_info_from
 
 MODEL_JSON = "model.json"
 WEIGHTS_DIR = "weights"
@@ -208,13 +208,8 @@ def add_origin(folder: Path, stored: StoredModel, origin: Origin) -> StoredModel
 
 
 def _from_json(value: dict[str, Any]) -> StoredModel:
-    info = dict(value["info"])
-    preprocess = dict(info["preprocess"])
-    for key in ("size", "mean", "std"):
-        preprocess[key] = tuple(preprocess[key])
-    info["preprocess"] = Preprocess(**preprocess)
     return StoredModel(
-        info=ModelInfo(**info),
+        info=model_info_from(value["info"]),
         origins=tuple(Origin(**each) for each in value["origins"]),
         source_digest=value["source_digest"],
         fetched_from=value["fetched_from"],

@@ -3,14 +3,15 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
+from clipsearch.errors import NotPhoto, PhotoError, PhotoGone
 from clipsearch.types import PhotoProblem
 
 # Problems of files that are no photos and never claimed to be: not worth a warning.
-NOT_A_PHOTO = "not-photo"
+NOT_A_PHOTO = NotPhoto.kind
 # A file that went away between listing and opening is no fault of anybody.
-GONE = "gone"
+GONE = PhotoGone.kind
 # The file system did not give the bytes: nothing is known about the photo itself.
-UNREADABLE = "unreadable"
+UNREADABLE = PhotoError.kind
 
 
 @dataclass(frozen=True, slots=True)

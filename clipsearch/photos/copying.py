@@ -14,17 +14,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from clipsearch.errors import PhotoError, StorageError
+from clipsearch.photos.files import READ_FLAGS
 
 # Where a photo would be the thousandth of its name, something is wrong with the folder.
 MAX_NAMES = 10_000
 
-_READ_FLAGS = (
-    os.O_RDONLY
-    | getattr(os, "O_NOFOLLOW", 0)
-    | getattr(os, "O_NONBLOCK", 0)
-    | getattr(os, "O_CLOEXEC", 0)
-    | getattr(os, "O_BINARY", 0)
-)
 _CREATE_FLAGS = (
     os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 )
@@ -87,7 +81,7 @@ def link_photo(source: bytes, folder: bytes) -> Placed:
 def _open_photo(source: bytes) -> tuple[int, os.stat_result]:
     """A descriptor of a regular file: never waits on a pipe, never follows a link."""
     try:
-        descriptor = os.open(source, _READ_FLAGS)
+        descriptor = os.open(source, READ_FLAGS)
         facts = os.fstat(descriptor)
     except OSError as error:
         raise PhotoError(f"{os.fsdecode(source)}: {error.strerror}") from error

@@ -15,7 +15,7 @@ _ATTEMPTS = 3
 
 # A FIFO named .jpg must not block, a link put there since the listing must not be followed, and no
 # child process may inherit the file. Windows has none of the three but wants O_BINARY.
-_OPEN_FLAGS = (
+READ_FLAGS = (
     os.O_RDONLY
     | getattr(os, "O_NOFOLLOW", 0)
     | getattr(os, "O_NONBLOCK", 0)
@@ -65,7 +65,7 @@ def read_file(path: bytes, limits: ReadLimits) -> FileRead | PhotoProblem:
 def _read_once(path: bytes, limits: ReadLimits) -> FileRead | PhotoProblem:
     before: FileStat | None = None
     try:
-        descriptor = os.open(path, _OPEN_FLAGS)
+        descriptor = os.open(path, READ_FLAGS)
         try:
             found = os.fstat(descriptor)
             if not stat.S_ISREG(found.st_mode):

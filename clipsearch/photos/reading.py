@@ -22,6 +22,11 @@ _Result = PhotoRead | PhotoProblem
 _Job = tuple[bytes, Known]
 
 
+def nothing_known(_content_hash: bytes) -> bool:
+    """The `known` of a reader whose photos are all to be decoded."""
+    return False
+
+
 class PhotoReader:
     """Reads, hashes and decodes photos in `workers` processes.
 

@@ -15,7 +15,7 @@ from clipsearch.types import (
     PhotoFacts,
     PhotoProblem,
     PhotoRead,
-    Preprocess,
+    model_info_from,
 )
 
 _64_BITS = (1 << 64) - 1
@@ -132,11 +132,7 @@ def model_to_json(info: ModelInfo) -> str:
 
 def model_from_json(text: str) -> ModelInfo:
     """The inverse of `model_to_json`. Raises ValueError, TypeError or KeyError for other text."""
-    fields = json.loads(text)
-    preprocess = fields.pop("preprocess")
-    for name in ("size", "mean", "std"):
-        preprocess[name] = tuple(preprocess[name])
-    return ModelInfo(preprocess=Preprocess(**preprocess), **fields)
+    return model_info_from(json.loads(text))
 
 
 def stat_to_columns(stat: FileStat | None) -> tuple[int, int, int, int, int]:
