@@ -1,4 +1,4 @@
-"""Losses against slow twins on matrices that can be computed by hand."""
+"""Losses of logits with several matches a row, against slow twins on matrices typed by hand."""
 
 import math
 
