@@ -38,15 +38,20 @@ def _mix(z: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 
 def crop_box(
-    height: int, width: int, draws: NDArray[np.float64], min_area: float
+    height: int,
+    width: int,
+    draws: NDArray[np.float64],
+    min_area: float,
+    narrowest: float = 3 / 4,
 ) -> tuple[int, int, int, int]:
     """A random part of a photo as (top, left, height, width), in pixels.
 
-    `draws` [4] in [0, 1): area share (min_area..1), aspect ratio (3/4..4/3, log-uniform), and the
-    two offsets, as in Szegedy et al., "Going Deeper with Convolutions", 2014, section 6.
+    `draws` [4] in [0, 1): area share (min_area..1), aspect ratio (narrowest..1/narrowest,
+    log-uniform), and the two offsets, as in Szegedy et al., "Going Deeper with Convolutions",
+    2014, section 6. A side that would be longer than the photo is cut to it.
     """
     area = height * width * (min_area + (1 - min_area) * draws[0])
-    ratio = (3 / 4) ** (1 - 2 * draws[1])
+    ratio = narrowest ** (1 - 2 * draws[1])
     crop_height = min(height, max(1, round((area / ratio) ** 0.5)))
     crop_width = min(width, max(1, round((area * ratio) ** 0.5)))
     top = int(draws[2] * (height - crop_height + 1))

@@ -7,11 +7,11 @@ from typing import Any
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from clipsearch.errors import DamageError
 from clipsearch.training.averaging import MovingAverage
+from clipsearch.training.tensor_files import verify, write_tensors
 
 _KEPT = 2
 _PATTERN = "step-*.safetensors"
@@ -35,29 +35,10 @@ def save_checkpoint(
         raise ValueError(f"not saved: {broken[0]} is not finite")
     target = Path(folder) / f"step-{int(position['step']):08d}.safetensors"
     note = {"position": json.dumps(position), "average_steps": str(average.steps)}
-    write_atomically(target, tensors, note)
+    write_tensors(target, tensors, note)
     for old in sorted(target.parent.glob(_PATTERN))[:-_KEPT]:
         old.unlink()
     return target
-
-
-def write_atomically(target: Path, tensors: dict[str, Tensor], note: dict[str, str]) -> None:
-    """Temporary file, fsync, rename, fsync of the folder: a reader sees all of it or nothing."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = target.with_name(target.name + ".unfinished")
-    save_file({name: t.contiguous() for name, t in tensors.items()}, unfinished, metadata=note)
-    unfinished.chmod(0o644)  # safetensors writes for the owner alone; exported weights are shipped
-    _fsync(unfinished)
-    unfinished.replace(target)
-    _fsync(target.parent)
-
-
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def latest_checkpoint(folder: str | os.PathLike[str]) -> Path | None:
@@ -76,6 +57,8 @@ def load_checkpoint(
     try:
         with safe_open(path, framework="pt") as stored:
             note = stored.metadata()
+            if "sha256" in note:
+                verify(path)
             tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
         model.load_state_dict(_under(tensors, "model."))
         average.shadow.load_state_dict(_under(tensors, "average."))

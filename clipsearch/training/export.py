@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from clipsearch.training.augment import MEAN, STD
-from clipsearch.training.checkpoints import write_atomically
+from clipsearch.training.tensor_files import write_tensors
 from clipsearch.training.vocabulary import CompactTokens
 
 
@@ -30,7 +30,7 @@ def export_open_clip(
     """
     folder.mkdir(parents=True, exist_ok=True)
     weights = {name: _stored(name, t, tokens) for name, t in clip.state_dict().items()}
-    write_atomically(folder / "open_clip_model.safetensors", weights, {"format": "pt"})
+    write_tensors(folder / "open_clip_model.safetensors", weights, {"format": "pt"})
     vision = {**architecture["vision_cfg"], "image_size": size}
     preprocess = {
         "size": [size, size],

@@ -18,10 +18,12 @@ from torch.nn.functional import normalize as to_unit_length
 from clipsearch.training.augment import augment, normalise
 from clipsearch.training.averaging import MovingAverage
 from clipsearch.training.batches import PhotoPool, TextBatch, TextSampler
-from clipsearch.training.losses import pairwise_sigmoid, symmetric_multi_positive_softmax
+from clipsearch.training.losses import (
+    clamp_temperature,
+    pairwise_sigmoid,
+    symmetric_multi_positive_softmax,
+)
 from clipsearch.training.schedule import SizeStage, size_at, warmup_cosine
-
-MAX_LOGIT_SCALE = math.log(100)  # as in the CLIP paper: a larger one makes training unstable
 
 
 class TrainingDivergedError(RuntimeError):
@@ -232,7 +234,7 @@ def train(
                 raise TrainingDivergedError(f"the loss is not finite at step {step}")
             nn.utils.clip_grad_norm_(parameters, schedule.grad_clip)
             optimizer.step()
-            learner.clip.get_parameter("logit_scale").data.clamp_(0, MAX_LOGIT_SCALE)
+            clamp_temperature(learner.clip)
             average.update(learner)
             step += 1
             progress = _progress(schedule, step, elapsed)

@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from clipsearch.errors import DamageError
-from clipsearch.training import checkpoints
 from clipsearch.training.checkpoints import latest_checkpoint, load_checkpoint, save_checkpoint
 from clipsearch.training.loop import train
 from tests.training.tiny_model import TinyRun
@@ -70,12 +69,8 @@ def test_a_crash_while_writing_leaves_the_old_checkpoint(
     run = TinyRun(steps=1)
     good = saved(run, tmp_path, 1)
 
-    def crash(tensors: object, path: Path, metadata: object) -> None:
-        path.write_bytes(b"half")
-        raise OSError("no space left")
-
-    monkeypatch.setattr(checkpoints, "save_file", crash)
-    with pytest.raises(OSError, match="no space"):
+    monkeypatch.setenv("CLIPSEARCH_FAILPOINT", "after_tensors=raise")
+    with pytest.raises(OSError, match="after_tensors"):
         saved(run, tmp_path, 2)
     assert latest_checkpoint(tmp_path) == good
     load_checkpoint(good, run.learner, run.optimizer, run.average)
@@ -92,6 +87,8 @@ def test_weights_that_are_not_finite_are_never_saved(tmp_path: Path) -> None:
 def test_a_damaged_checkpoint_is_refused_by_name(tmp_path: Path) -> None:
     run = TinyRun(steps=1)
     path = saved(run, tmp_path, 1)
-    path.write_bytes(path.read_bytes()[:200])
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
     with pytest.raises(DamageError, match=r"step-00000001\.safetensors"):
         load_checkpoint(path, run.learner, run.optimizer, run.average)

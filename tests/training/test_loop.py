@@ -9,12 +9,12 @@ import torch
 
 from clipsearch.training.export import export_open_clip
 from clipsearch.training.loop import (
-    MAX_LOGIT_SCALE,
     Report,
     TrainingDivergedError,
     encode_short_text,
     train,
 )
+from clipsearch.training.losses import MAX_LOGIT_SCALE
 from tests.training.tiny_model import ARCHITECTURE, COMPACT, TinyRun, tokens_of
 
 
