@@ -34,6 +34,15 @@ WORDS = {
     "preparing": "preparing the model",
     "labels": "reading the labels",
     "classify": "classifying",
+    "inspect": "reading the photos",
+    "compare": "looking for near-duplicates",
+    "views": "encoding the photos",
+    "train": "training",
+    "mix": "mixing old and new weights",
+    "test": "testing",
+    "captions": "reading the captions",
+    "photos": "reading the photos",
+    "measure": "measuring",
 }
 
 
@@ -164,6 +173,11 @@ class BarLines:
         speed = self._bars.tasks[0].speed or 0.0
         shown = describe(stage, done, total, speed).partition(": ")[2]
         self._bars.update(task, completed=done, total=total, amount=shown)
+
+    def rename(self, stage: str, words: str) -> None:
+        """Other words for the stage that is shown, with a figure that changes, say."""
+        if stage in self._tasks:
+            self._bars.update(self._tasks[stage], description=visible(words))
 
 
 def _bars() -> "Bars":

@@ -1,0 +1,135 @@
+"""`clipsearch finetune`: a model made better at one's own photos, or an honest no."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from clipsearch.cli import training_options as options
+from clipsearch.cli.arguments import examples
+from clipsearch.cli.options import JsonProgressOption, QuietOption
+from clipsearch.cli.training import follow, one_source, out_directory
+from clipsearch.errors import UsageError
+
+EXAMPLES = examples(
+    "clipsearch finetune captions.csv --model starter",
+    "clipsearch finetune captions.csv --model starter --check     only look through the data",
+    "clipsearch finetune ~/Sorted --model balanced --tune lora    folders as labels, little memory",
+    "clipsearch finetune --library ~/lib --model starter          a library's folders as labels",
+    "clipsearch finetune --resume finetune-starter-captions       go on after Ctrl-C",
+    "clipsearch index --model finetune-starter-captions           use what was made",
+)
+
+
+def finetune(
+    data: options.DataArgument = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="The model to go on from: a preset, ARCHITECTURE/TAG, a local directory, a run.",
+        ),
+    ] = None,
+    out: options.OutOption = None,
+    resume: options.ResumeOption = None,
+    check: options.CheckOption = False,
+    force: options.ForceOption = False,
+    photos: options.PhotosOption = None,
+    library: options.FromLibraryOption = None,
+    tune: options.TuneOption = None,
+    epochs: options.EpochsOption = None,
+    batch_size: options.BatchOption = None,
+    learning_rate: options.RateOption = None,
+    weight_decay: options.DecayOption = None,
+    loss: options.LossOption = None,
+    views: options.ViewsOption = None,
+    anchor: Annotated[
+        float | None,
+        typer.Option(
+            metavar="X",
+            min=0.0,
+            help="How firmly prompts that the data does not cover stay where they were.",
+        ),
+    ] = None,
+    forgetting: Annotated[
+        float | None,
+        typer.Option(
+            metavar="X",
+            min=0.0,
+            max=1.0,
+            help="The most that may be lost of what the data does not cover.",
+        ),
+    ] = None,
+    retain: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR",
+            help="Photos of other things in folders by label: forgetting is measured on them.",
+        ),
+    ] = None,
+    validation: options.ValidationOption = None,
+    test: options.TestOption = None,
+    chunk: options.ChunkOption = None,
+    accumulate: options.AccumulateOption = None,
+    recompute: options.RecomputeOption = False,
+    precision: options.PrecisionOption = None,
+    average: options.AverageOption = None,
+    seed: options.SeedOption = None,
+    threads: options.ThreadsOption = None,
+    workers: options.WorkersOption = 2,
+    save_every: options.SaveOption = 120.0,
+    tensorboard: options.TensorboardOption = False,
+    json: JsonProgressOption = False,
+    quiet: QuietOption = False,
+) -> int:
+    """Train a model on photos with captions or labels, and keep it only if it is better.
+
+    A part of the photos is set aside. The model is trained on the rest, mixed with the original so
+    that it forgets little, and both are compared on photos that neither has seen. Ctrl-C at any
+    moment loses nothing: the same command goes on. Exit code 1: the original is kept.
+    """  # fmt: skip
+    from clipsearch.finetuning import Request, Wishes, resumed
+
+    wishes = Wishes(
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        weight_decay=weight_decay,
+        loss=loss,
+        tune=tune,
+        views=views,
+        chunk=chunk,
+        accumulate=accumulate,
+        recompute=recompute or None,
+        precision=precision,
+        average=average,
+        anchor=anchor,
+        forgetting=forgetting,
+        validation=validation,
+        test=test,
+        seed=seed,
+        threads=threads,
+    )
+    if resume is not None:
+        run = out_directory(resume, "finetune", "", "")
+        request = resumed(run, wishes, force=force, tensorboard=tensorboard)
+    else:
+        one_source(data, library)
+        if model is None:
+            raise UsageError("say which model to go on from", "For a first try: --model starter")
+        request = Request(
+            kind="finetune",
+            run=out_directory(out, "finetune", model, data or library or ""),
+            data=None if data is None else Path(data),
+            library=None if library is None else Path(library),
+            model=model,
+            architecture=None,
+            photo_root=photos,
+            wishes=wishes,
+            retain=None if retain is None else Path(retain),
+            force=force,
+            tensorboard=tensorboard,
+        )
+    request = replace(request, workers=workers, save_seconds=save_every)
+    return follow(request, check_only=check, json=json, quiet=quiet)

@@ -1,0 +1,235 @@
+"""The end of a run: the model is chosen, judged on photos that had no say, and written."""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from clipsearch.finetuning.asking import Finished, Request
+from clipsearch.finetuning.measuring import Part, Results, forgetting, lost_labels
+from clipsearch.finetuning.settings import Settings
+from clipsearch.finetuning.verdict import Verdict, as_record, as_text, compare
+from clipsearch.types import Progress
+
+if TYPE_CHECKING:
+    from clipsearch.training.interpolation import Point
+    from clipsearch.training.runs import RunDirectory
+    from clipsearch.training.trainee import Trainee
+
+
+@dataclass(frozen=True)
+class Made:
+    """What training left behind, and what it is compared with."""
+
+    request: Request
+    directory: "RunDirectory"
+    settings: Settings
+    trainee: "Trainee"
+    per_epoch: int
+    trainable: frozenset[str]
+    captions: Sequence[str]
+    validation: Part
+    test: Part
+    before: Results
+    test_before: Results
+    retained: Part | None
+    retained_before: Results | None
+
+    def forgotten(self, model: Any, before: Results, after: Results) -> float | None:
+        """The share lost of what the data does not cover: measured where that can be."""
+        if self.retained is not None and self.retained_before is not None:
+            return lost_labels(self.retained_before, self.retained.measure(model, outlook=False))
+        return forgetting(before, after)
+
+
+def finished_before(directory: "RunDirectory") -> Finished:
+    """What a run that had come to its end said."""
+    from clipsearch.training.runs import read_json
+
+    record = read_json(directory.report)
+    text = directory.report_text.read_text(encoding="utf-8")
+    return Finished(directory.path, record.get("word") != "kept", text, record, was_before=True)
+
+
+@dataclass(frozen=True)
+class Line:
+    """The models between the original and the weights after `epoch` epochs, and the chosen one."""
+
+    epoch: int
+    weights: dict[str, Any]
+    points: Sequence["Point"]
+    chosen: "Point"
+
+
+def finish(made: Made, progress: Progress) -> Finished:
+    """Choose the mixing weight, write the model, judge it on the test part, write the report."""
+    from clipsearch.encoders.openclip import load_model
+    from clipsearch.training.interpolation import interpolate
+    from clipsearch.training.runs import write_json, write_whole
+    from clipsearch.training.shipping import copy_of_state
+
+    directory = made.directory
+    device = next(made.trainee.model.parameters()).device
+    model = load_model(directory.original).model.to(device)
+    original = copy_of_state(model)
+    line = _best_line(made, model, original, progress)
+    unfinished = directory.path / "model.unfinished"
+    _write_model(made, unfinished, interpolate(original, line.weights, line.chosen.weight))
+    # What is judged is what was written, not what it was written from.
+    progress("test", 0, 1)
+    written = load_model(unfinished).model.to(device)
+    after = made.test.measure(written, outlook=True)
+    verdict = compare(
+        made.test_before,
+        after,
+        weight=line.chosen.weight,
+        best_epoch=line.epoch,
+        forgetting=made.forgotten(written, made.test_before, after),
+        most_forgetting=made.settings.forgetting,
+        is_forgetting_measured=made.retained is not None,
+    )
+    progress("test", 1, 1)
+    if verdict.word == "kept":
+        shutil.rmtree(unfinished)
+        shutil.copytree(directory.original, unfinished)
+    shutil.rmtree(directory.model, ignore_errors=True)
+    unfinished.rename(directory.model)
+    _draw(made, line)
+    text = _text(made, verdict, line)
+    record = as_record(verdict, [_as_dict(point) for point in line.points])
+    write_whole(directory.report_text, text.encode())
+    write_json(directory.report, record)
+    return Finished(directory.path, verdict.word != "kept", text, record)
+
+
+def _best_line(made: Made, model: Any, original: dict[str, Any], progress: Progress) -> Line:
+    """The better of two lines: to the weights best on the validation part, and to the last ones.
+
+    Few validation photos often prefer weights from the middle of a run, by chance; the last ones
+    have come to rest, and forget less.
+    """
+    from clipsearch.training.states import load_weights
+
+    # Not asked to be those of `trainee.best()`: a run killed after they were written and before it
+    # was written down goes on from before, and on a GPU may not come by the same weights again.
+    weights, step = load_weights(made.directory.best)
+    candidates = {step: weights}
+    if made.settings.kind == "finetune":
+        candidates.setdefault(made.trainee.step, dict(made.trainee.weights()))
+    lines = []
+    for step, weights in candidates.items():
+        tuned = _merged(made, weights)
+        points, chosen = _chosen(made, model, original, tuned, progress)
+        lines.append(Line(step // made.per_epoch, tuned, points, chosen))
+    return max(lines, key=lambda line: (line.chosen.score, -line.chosen.forgetting))
+
+
+def _merged(made: Made, weights: dict[str, Any]) -> dict[str, Any]:
+    """Trained tensors as an ordinary model has them."""
+    from clipsearch.encoders.openclip import load_model
+    from clipsearch.training.shipping import copy_of_state
+    from clipsearch.training.trainee import put
+    from clipsearch.training.tuning import merge, prepare
+    from clipsearch.training.tuning_names import tune_called
+
+    model = load_model(made.directory.original).model
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name in made.trainable)
+    prepare(model, tune_called(made.settings.tune))
+    put(model, weights)
+    merge(model)
+    return copy_of_state(model)
+
+
+def _chosen(
+    made: Made, model: Any, original: dict[str, Any], tuned: dict[str, Any], progress: Progress
+) -> tuple[list["Point"], "Point"]:
+    """The points between the two, measured on the validation part, and the best allowed one."""
+    from clipsearch.training.interpolation import WEIGHTS, Point, choose, sweep
+
+    if made.settings.kind == "train":
+        best = made.trainee.best()
+        point = Point(1.0, 0.0 if best is None else best.decisive, 0.0)
+        return [point], point
+    done = 0
+
+    def measure() -> tuple[float, float]:
+        nonlocal done
+        progress("mix", done, len(WEIGHTS))
+        results = made.validation.measure(model, outlook=True)
+        done += 1
+        return results.score, made.forgotten(model, made.before, results) or 0.0
+
+    points = sweep(model, original, tuned, measure)
+    progress("mix", done, len(WEIGHTS))
+    return points, choose(points, made.settings.forgetting)
+
+
+def _write_model(made: Made, folder: Path, weights: dict[str, Any]) -> None:
+    """An open_clip directory as the original's, with other weights."""
+    from clipsearch.encoders.weights import PICKLE_NAME, SAFE_NAME
+    from clipsearch.training.captions import words_of
+    from clipsearch.training.runs import write_whole
+    from clipsearch.training.shipping import write_weights
+
+    original = made.directory.original
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(original, folder)
+    (folder / PICKLE_NAME).unlink(missing_ok=True)
+    write_weights(folder / SAFE_NAME, weights, original / SAFE_NAME)
+    vocabulary = folder / "vocabulary.txt"
+    if vocabulary.is_file():
+        # Models that say which words they know have now read these too.
+        known = set(vocabulary.read_text(encoding="utf-8").splitlines())
+        words = sorted(known.union(words_of(made.captions)))
+        write_whole(vocabulary, ("\n".join(words) + "\n").encode())
+
+
+def _draw(made: Made, line: Line) -> None:
+    from clipsearch.training.curves import Curve, Panel, draw
+    from clipsearch.training.interpolation import curve_png
+    from clipsearch.training.runs import read_metrics, write_whole
+
+    rows = read_metrics(made.directory.metrics)
+    losses = [(float(r["epoch"]), float(r["loss"])) for r in rows if r["loss"]]
+    scores = [(0.0, made.before.score)]
+    scores += [(float(r["epoch"]), float(r["score"])) for r in rows if r["score"]]
+    marks = {"kept": float(line.epoch)} if line.chosen.weight else {}
+    draw(
+        made.directory.curves,
+        [
+            Panel("loss", "epoch", "loss", [Curve("training", *_columns(losses))], {}, {}),
+            Panel(
+                "validation",
+                "epoch",
+                made.before.score_name,
+                [Curve("validation", *_columns(scores))],
+                marks,
+                {"original": made.before.score},
+            ),
+        ],
+    )
+    if len(line.points) > 1:
+        png = curve_png(line.points, line.chosen, made.settings.forgetting, made.before.score_name)
+        write_whole(made.directory.path / "mixing.png", png)
+
+
+def _columns(pairs: Sequence[tuple[float, float]]) -> tuple[list[float], list[float]]:
+    return [x for x, _ in pairs], [y for _, y in pairs]
+
+
+def _text(made: Made, verdict: Verdict, line: Line) -> str:
+    from clipsearch.training.interpolation import curve_table
+
+    table = (
+        curve_table(line.points, line.chosen, made.before.score_name)
+        if len(line.points) > 1
+        else ""
+    )
+    name = made.request.model or made.request.architecture or ""
+    return as_text(verdict, (name, str(made.directory.model)), table)
+
+
+def _as_dict(point: "Point") -> dict[str, float]:
+    return {"weight": point.weight, "score": point.score, "forgetting": point.forgetting}

@@ -1,0 +1,163 @@
+"""What stands before the first step: photos looked through and divided, everything settled."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from clipsearch.errors import ClipsearchError
+from clipsearch.finetuning.asking import Checked, Request, Tell
+from clipsearch.finetuning.beginning import fetch_original, write_down
+from clipsearch.finetuning.gathering import Parts, divide, gather, look_through
+from clipsearch.finetuning.measuring import Seeing
+from clipsearch.finetuning.settings import Circumstances, Settings, part_shares, resolve
+from clipsearch.pairs.inspecting import DataReport, refuse_if_bad, write_findings
+from clipsearch.types import CaptionedPhoto, Floats, Pixels, Progress
+
+if TYPE_CHECKING:
+    from clipsearch.encoders.openclip import LoadedModel
+    from clipsearch.training.processes import Worker
+    from clipsearch.training.runs import RunDirectory
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Everything that stands before the first step."""
+
+    loaded: "LoadedModel"
+    settings: Settings
+    parts: Parts
+    seeing: Seeing
+    fingerprint: str
+
+
+def check(
+    request: Request, models_dir: Path, scratch: Path, tell: Tell, progress: Progress
+) -> DataReport:
+    """Only look through the data, with the model's eyes; nothing is trained, nothing refused."""
+    photos = gather(request.data, request.library, request.photo_root)
+    fetch_original(request, scratch / "original", models_dir, progress)
+    loaded = load(scratch / "original")
+    report = _inspected(request, photos, loaded, progress)
+    _divided(request, report, loaded, seeing_of(loaded), tell, progress)
+    return report
+
+
+def prepare(
+    request: Request,
+    directory: "RunDirectory",
+    worker: "Worker",
+    models_dir: Path,
+    tell: Tell,
+    progress: Progress,
+) -> Prepared:
+    """Look through the data, fetch the model, and write down what the run depends on."""
+    from clipsearch.training.runs import sha256_of
+
+    # A slip in the data's name is said before a model is fetched for it.
+    photos = gather(request.data, request.library, request.photo_root)
+    fetch_original(request, directory.original, models_dir, progress)
+    loaded = load(directory.original)
+    report = _inspected(request, photos, loaded, progress)
+    if report.findings:
+        write_findings(report, str(request.run / "findings.tsv"))
+    refuse_if_bad(report, str(request.run / "findings.tsv"))
+    seeing = seeing_of(loaded)
+    parts = _divided(request, report, loaded, seeing, tell, progress)
+    settings = settled(request, loaded, parts, worker)
+    fingerprint = write_down(request, settings, parts, sha256_of(directory.original))
+    return Prepared(loaded, settings, parts, seeing, fingerprint)
+
+
+def load(folder: Path) -> "LoadedModel":
+    """The model of an open_clip directory, in torch."""
+    from clipsearch.encoders.openclip import load_model
+
+    return load_model(folder)
+
+
+def seeing_of(loaded: "LoadedModel") -> Seeing:
+    """How that model takes photos and texts."""
+    from clipsearch.training.tokens import tokenize_with
+
+    return Seeing(tokenize_with(loaded.tokenizer, loaded.context_length), loaded.preprocess)
+
+
+def _inspected(
+    request: Request,
+    photos: Sequence[CaptionedPhoto],
+    loaded: "LoadedModel",
+    progress: Progress,
+) -> DataReport:
+    from clipsearch.training.tokens import too_long_for
+
+    too_long = too_long_for(loaded.tokenizer, loaded.context_length)
+    return look_through(photos, loaded.preprocess, too_long, request.workers, progress)
+
+
+def _divided(
+    request: Request,
+    report: DataReport,
+    loaded: "LoadedModel",
+    seeing: Seeing,
+    tell: Tell,
+    progress: Progress,
+) -> Parts:
+    from clipsearch.training.encoding import HeldOut, encode_photos
+
+    def embed(photos: Sequence[CaptionedPhoto]) -> Floats:
+        progress("compare", 0, len(photos))
+        held_out = HeldOut(photos, pixels_of(seeing), workers=request.workers, keep_bytes=0)
+        rows, numbers = encode_photos(loaded.model, seeing.preprocess, held_out)
+        progress("compare", len(photos), len(photos))
+        if len(numbers) != len(photos):
+            raise ClipsearchError("a photo changed while the data was looked through", "Try again")
+        return rows
+
+    shares = part_shares(request.wishes, len(report.photos))
+    seed = 1 if request.wishes.seed is None else request.wishes.seed
+    knows = request.model is not None
+    parts, alike = divide(report, shares, seed, embed if knows else None)
+    tell(Checked(report, alike, parts.sizes))
+    return parts
+
+
+def pixels_of(seeing: Seeing) -> Callable[[bytes], Pixels]:
+    """A file's bytes to the pixels of the image tower, as the finished program decodes them."""
+    from clipsearch.photos.opening import decode
+
+    return lambda data: decode(data, seeing.preprocess)[1]
+
+
+def settled(request: Request, loaded: "LoadedModel", parts: Parts, worker: "Worker") -> Settings:
+    """Every setting of the run: asked for, recorded before, or decided by what was found."""
+    from clipsearch.encoders.machine import has_bfloat16
+    from clipsearch.training.losses import make_loss
+    from clipsearch.training.processes import thread_count
+    from clipsearch.training.runs import RunDirectory, recorded_threads
+    from clipsearch.training.shipping import parameter_count
+    from clipsearch.training.tuning_names import tune_called
+
+    on_gpu = worker.device.type == "cuda"
+    before = recorded_threads(RunDirectory(request.run).settings)
+    found = Circumstances(
+        photos=len(parts.learned),
+        usable=len(parts.photos),
+        parameters=parameter_count(loaded.model),
+        device=worker.device.type,
+        bfloat16=on_gpu or has_bfloat16(),
+        threads=before or thread_count(),
+        world=worker.world,
+        is_retention_measured=request.retain is not None,
+    )
+    settings = resolve(request.kind, request.wishes, found)
+    # A name that means nothing is refused before it is written down as what the run was begun with.
+    make_loss(settings.loss)
+    tune_called(settings.tune)
+    return settings
+
+
+def words_of_photos(photos: Sequence[CaptionedPhoto]) -> list[str]:
+    """All captions of photos, and the labels of those without."""
+    captions = [caption for photo in photos for caption in photo.captions]
+    return [*captions, *sorted({p.label for p in photos if p.label and not p.captions})]

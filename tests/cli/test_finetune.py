@@ -1,0 +1,186 @@
+"""`clipsearch finetune` and `train` as programs: from a caption file to a model that is used."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.cli.program import Program
+from tests.finetuning.tiny_run import digest, write_photos
+
+OPTIONS = ["--tune", "all", "--batch-size", "12", "--threads", "1", "--anchor", "0"]
+
+
+class Trainer(Program):
+    """A program with a tiny model and photos with captions."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        # torch is imported by the programs that are run; here only for writing the model.
+        from tests.encoders.tiny import write_clip
+
+        self.model = write_clip(folder / "clip")
+        self.table = write_photos(self.album)
+
+    def environment(self, **more: str) -> dict[str, str]:
+        return super().environment(OMP_NUM_THREADS="1", **more)
+
+    def finetune(self, run: str, *more: str) -> list[str]:
+        return [
+            "finetune",
+            str(self.table),
+            "--model",
+            str(self.model),
+            "--out",
+            run,
+            *OPTIONS,
+            *more,
+        ]
+
+
+@pytest.fixture(scope="module")
+def trainer(tmp_path_factory: pytest.TempPathFactory) -> Trainer:
+    return Trainer(tmp_path_factory.mktemp("trainer"))
+
+
+def test_from_captions_to_a_model_that_the_library_switches_to(trainer: Trainer) -> None:
+    done = trainer.run(
+        *trainer.finetune("mine", "--epochs", "6", "--learning-rate", "3e-3", "--forgetting", "1")
+    )
+    assert done.code in (0, 1), done.errors
+    assert "48 photos, 48 of them usable, 96 captions: 36 to learn from" in done.errors
+    assert "the original: mean recall" in done.errors
+    assert "epoch 6: loss" in done.errors
+    assert "7 test photos" in done.out
+    # The library answers with the original, then with what was made; never with both at once.
+    first = trainer.run("index", str(trainer.album), "--model", str(trainer.model))
+    assert first.code == 0, first.errors
+    second = trainer.run("index", "--model", "mine")
+    assert second.code == 0, second.errors
+    assert f"the library now answers with the model {trainer.folder / 'mine'}" in second.out
+    assert "48 unchanged, now also encoded with this model" in second.out or done.code == 1
+    assert len(trainer.run("search", "a red disc", "-k", "3", "--json").records) == 3
+    back = trainer.run("index", "--model", str(trainer.model))
+    assert "now answers with the model" in back.out
+    assert "now also encoded" not in back.out
+    shutil.rmtree(trainer.library)
+
+
+def test_events_are_json_and_the_same_run_is_not_made_twice(trainer: Trainer) -> None:
+    command = [*trainer.finetune("events", "--epochs", "1"), "--json"]
+    done = trainer.run(*command)
+    events = [json.loads(line) for line in done.errors.splitlines()]
+    kinds = [event["event"] for event in events if event["event"] != "progress"]
+    assert kinds[:3] == ["checked", "began", "epoch"]
+    assert kinds[-1] == "epoch"
+    (finished,) = done.records
+    assert finished["event"] == "finished"
+    assert finished["word"] in ("better", "probably better", "kept")
+    again = trainer.run(*command)
+    assert again.code == done.code
+    assert again.records == done.records
+
+
+def test_check_only_looks(trainer: Trainer) -> None:
+    table = trainer.album / "traps.csv"
+    table.write_text(trainer.table.read_text() + "gone.png,a photo that is gone\n")
+    done = trainer.run("finetune", str(table), "--model", str(trainer.model), "--check")
+    assert done.code == 0, done.errors
+    assert "1 missing: " in done.errors
+    assert "gone.png" in done.errors
+    assert not list(trainer.folder.glob("finetune-*"))
+
+
+def test_too_much_that_is_bad_is_refused_with_a_list(trainer: Trainer) -> None:
+    table = trainer.album / "bad.csv"
+    rows = "".join(f"gone{i}.png,nothing\n" for i in range(9))
+    table.write_text(trainer.table.read_text() + rows)
+    command = ["finetune", str(table), "--model", str(trainer.model), "--out", "bad", "--quiet"]
+    line = trainer.fails(2, *command)
+    assert "9 missing" in line
+    assert "findings.tsv" in line
+    assert "gone0.png" in (trainer.folder / "bad" / "findings.tsv").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "Name a table"),
+        (["x.csv"], "--model starter"),
+        (["x.csv", "--library", "y", "--model", "starter"], "Choose one"),
+        (["nowhere.csv", "--model", "starter", "--out", "x"], "nowhere.csv"),
+        (["--resume", "nowhere"], "no training was begun"),
+        (["{table}", "--model", "{model}", "--tune", "some", "--out", "x"], "no way of tuning"),
+        (["{table}", "--model", "{model}", "--loss", "some", "--out", "y"], "no loss called"),
+        (["{table}", "--model", "{model}", "--precision", "fp8", "--out", "z"], "fp32 and bf16"),
+        (["{table}", "--model", "fake", "--out", "w"], "no weights to train"),
+        (["{table}", "--model", "{model}", "--test", "0.95", "--out", "v"], "leave too little"),
+    ],
+    ids=lambda value: " ".join(value)[:40] if isinstance(value, list) else "",
+)
+def test_slips_are_one_line(trainer: Trainer, arguments: list[str], said: str) -> None:
+    names = {"table": str(trainer.table), "model": str(trainer.model)}
+    filled = [argument.format(**names) for argument in arguments]
+    assert said in trainer.fails(2, "finetune", *filled, "--quiet")
+
+
+def test_ctrl_c_saves_says_how_to_go_on_and_the_same_command_does(trainer: Trainer) -> None:
+    command = trainer.finetune("stopped", "--epochs", "40")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "clipsearch", *command, "--json"],
+        cwd=trainer.folder,
+        env=trainer.environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if json.loads(line)["event"] == "step":
+            break
+    asked = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert time.monotonic() - asked < 30
+    assert process.returncode == 130
+    assert "clipsearch finetune --resume" in errors
+    assert "Traceback" not in errors
+    straight = trainer.run(*trainer.finetune("straight", "--epochs", "40"))
+    resumed = trainer.run("finetune", "--resume", "stopped")
+    assert resumed.code == straight.code, resumed.errors
+    assert "going on after step" in resumed.errors
+    names = [trainer.folder / name / "best.safetensors" for name in ("stopped", "straight")]
+    assert digest(names[0]) == digest(names[1])
+
+
+def test_a_run_without_a_model_yet_says_so(trainer: Trainer) -> None:
+    unfinished = trainer.folder / "unfinished"
+    unfinished.mkdir()
+    (unfinished / "settings.json").write_text("{}")
+    line = trainer.fails(2, "index", str(trainer.album), "--model", "./unfinished")
+    assert "clipsearch finetune --resume" in line
+
+
+def test_tensorboard_is_asked_for_by_name(trainer: Trainer) -> None:
+    blocked = trainer.folder / "blocked" / "tensorboard"
+    blocked.mkdir(parents=True)
+    (blocked / "__init__.py").write_text("raise ImportError('not here')")
+    path = os.pathsep.join([str(blocked.parent), trainer.environment()["PYTHONPATH"]])
+    command = [*trainer.finetune("board", "--epochs", "1"), "--tensorboard", "--quiet"]
+    line = trainer.fails(6, *command, PYTHONPATH=path)
+    assert "pip install 'clipsearch[tensorboard]'" in line
+
+
+def test_train_begins_from_nothing(trainer: Trainer) -> None:
+    done = trainer.run(
+        "train", str(trainer.table), "--architecture", str(trainer.model), "--out", "nothing",
+        "--epochs", "2", "--batch-size", "12",
+    )  # fmt: skip
+    assert done.code in (0, 1), done.errors
+    assert (trainer.folder / "nothing" / "model" / "open_clip_model.safetensors").is_file()
