@@ -8,6 +8,7 @@ from clipsearch.cli.output import Column, note, say, say_json, say_table
 
 if TYPE_CHECKING:
     from clipsearch.classifying import TruthReport
+    from clipsearch.metrics import LabelReport
 
 # The rest of a long list of confusions is only counted.
 SHOWN_CONFUSIONS = 20
@@ -21,6 +22,11 @@ def say_report(report: "TruthReport") -> None:
     say()
     say(f"agreement with folder names: {report.photos:,} photos{_others(report)}")
     say(f"top-1 {report.top_1:.1%}, top-5 {report.top_5:.1%}")
+    say_accuracy_by_label(report)
+
+
+def say_accuracy_by_label(report: "LabelReport") -> None:
+    """Each label that has photos, and the most frequent confusions."""
     rows = (
         (label.label, f"{label.photos:,}", f"{label.top_1 / label.photos:.1%}")
         for label in report.by_label
