@@ -1,7 +1,8 @@
 """Labels to classify into: from a list on the command line, a file, or the names of folders.
 
 A label has the name that the person sees and the words that the model reads: `Red-Bell-Pepper` is
-read as "Red Bell Pepper". `name=words` gives other words: `me=a bearded man with glasses`.
+read as "Red Bell Pepper". `name=words` gives other words: `me=a bearded man with glasses`. A label
+`@rex`, or the words `@rex`, is the concept of that name, taught with photos: `dog=@rex`.
 """
 
 import csv
@@ -32,6 +33,13 @@ class Label:
     words: str
 
 
+def concept_of(label: Label) -> str | None:
+    """The name of the concept that a label stands for; None for one that is words."""
+    if not label.words.startswith("@") or len(label.words) < 2:
+        return None
+    return label.words[1:].strip('"').strip() or None
+
+
 def labels_from_text(text: str) -> tuple[Label, ...]:
     """Labels from "cat, dog, stop_sign, me=a bearded man". Raises UsageError: none, or twice."""
     parts = ((f"label {i}", part) for i, part in enumerate(text.split(","), 1) if part.strip())
@@ -59,14 +67,19 @@ def labels_from_file(path: str) -> tuple[Label, ...]:
 
 
 def labels_from_folders(folders: Iterable[bytes]) -> tuple[Label, ...]:
-    """One label per folder name, the last part of each path, sorted by name.
+    """One label per folder name, the last part of each path; see `labels_from_names`."""
+    return labels_from_names((folder_label(folder) for folder in folders), "the folders")
+
+
+def labels_from_names(names: Iterable[str], source: str) -> tuple[Label, ...]:
+    """One label per meaning, sorted by name; `source` is what gave them, for the error.
 
     Names that differ only in case or separators are one label, named after the first.
     """
-    names = sorted({folder_label(folder) for folder in folders}, reverse=True)
+    names = sorted(set(names), reverse=True)
     by_meaning = {meaning_of(name): Label(name, words_of(name)) for name in names}
     labels = sorted(by_meaning.values(), key=lambda label: label.name)
-    return _distinct(((repr(label.name), label) for label in labels), "the folders")
+    return _distinct(((repr(label.name), label) for label in labels), source)
 
 
 def folder_label(folder: bytes) -> str:
@@ -103,6 +116,8 @@ def _label(name: str, words: str, where: str) -> Label:
         raise UsageError(f"{where}: the label holds a control character", "Is this a text file?")
     if not name:
         raise UsageError(f"{where}: there is no label before the words", "Write name=words")
+    if not words and name.startswith("@"):
+        words = name  # the name of a concept is no words: its dashes and underscores stay
     return Label(name, words or words_of(name))
 
 

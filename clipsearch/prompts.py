@@ -6,14 +6,20 @@ et al. 2021, section 3.1.4).
 """
 
 import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from clipsearch.errors import UsageError
+from clipsearch.ranking import unit
 from clipsearch.storage.layout import data_dir
+from clipsearch.types import Floats
 
 DEFAULT_SET = "general"
 PLACE = "{}"
 _NEUTRAL = "neutral"
+_PROMPTS_AT_ONCE = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +63,27 @@ def own_templates(sentences: list[str], name: str = "own") -> TemplateSet:
     if not sentences:
         raise UsageError("no template is given", 'Write one like this: "a photo of a {}."')
     return TemplateSet(name, tuple(sentences))
+
+
+def class_embeddings(
+    encode_text: Callable[[Sequence[str]], Floats],
+    prompts: Sequence[Sequence[str]],
+    told: Callable[[int], None] | None = None,
+) -> Floats:
+    """The zero-shot classifier's weights (labels, dim), unit rows.
+
+    `prompts` are the sentences of each label, equally many for each: their unit vectors are
+    averaged, and the mean is normalised. `told` is called with the number of labels done so far.
+    """
+    at_once = max(1, _PROMPTS_AT_ONCE // len(prompts[0]))
+    means: list[Floats] = []
+    for start in range(0, len(prompts), at_once):
+        block = prompts[start : start + at_once]
+        rows = encode_text([text for texts in block for text in texts])  # (block * templates, dim)
+        means.append(unit(rows.reshape(len(block), -1, rows.shape[1]).mean(axis=1)))
+        if told is not None:
+            told(start + len(block))
+    return np.concatenate(means)
 
 
 def neutral_prompts() -> list[str]:

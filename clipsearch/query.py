@@ -8,6 +8,8 @@
     beach^2  "red car"^0.5    weight of a term (above 0, at most 100; 1 when not given); after plain
                               words it stands at the end and weighs the whole phrase
     text:./x                  words, even though they look like a photo
+    @rex  +@"our kitchen"     what was taught under that name (clipsearch teach): a term of its own
+    -@rex  @rex^2             left out, weighted, as any other; "@rex" in quotes is words
     in:2023  -in:Screenshots  only photos in (not in) a folder of that name, `in:2023/summer`, or
                               `in:~/Pictures/2023`; several in: mean any of them
     after:2022-06-01          taken on that day or later;  YYYY, YYYY-MM or YYYY-MM-DD, where
@@ -40,19 +42,21 @@ MAX_WEIGHT = 100.0
 # alike than a text and a photo. Half keeps most of what is wanted and drops most of what is not.
 LEFT_OUT_WEIGHT = 0.5
 
-Kind = Literal["text", "photo"]
+Kind = Literal["text", "photo", "concept"]
 IsFile = Callable[[str], bool]
+IsConcept = Callable[[str], bool]
 
 _FILTERS = ("in", "after", "before", "camera")
 _NAMES = (*_FILTERS, "photo", "text")
+_CONCEPT = "@"
 _MEANT = {"folder": "in", "since": "after", "until": "before", "year": "in", "date": "after"}
 
 _WORD = re.compile(
-    r"""(?P<sign>[+-]?)(?P<name>[A-Za-z]+:)?
+    r"""(?P<sign>[+-]?)(?P<name>[A-Za-z]+:|@)?
         (?:"(?P<quoted>[^"]*)"(?P<boost>\^\S*)?(?=\s|\Z)|(?P<plain>\S+))""",
     re.VERBOSE,
 )
-_ARGUMENT = re.compile(r"(?P<sign>[+-]?)(?P<name>[A-Za-z]+:)?(?P<plain>\S.*)", re.DOTALL)
+_ARGUMENT = re.compile(r"(?P<sign>[+-]?)(?P<name>[A-Za-z]+:|@)?(?P<plain>\S.*)", re.DOTALL)
 _BOOSTED = re.compile(r"(?P<body>.+)\^(?P<boost>[0-9]+(?:\.[0-9]*)?|\.[0-9]+)", re.DOTALL)
 _PATH = re.compile(r"\.{1,2}[\\/]|~[^\s\\/]*[\\/]|/[^/\s]|\\\\[^\\]|[A-Za-z]:[\\/]")
 _WEB = re.compile(r"https?://", re.IGNORECASE)
@@ -61,7 +65,8 @@ _DAY = re.compile(r"([0-9]{4})(?:-([0-9]{1,2})(?:-([0-9]{1,2}))?)?")
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """One thing to look for: words, or the path of an example photo as it was typed.
+    """One thing to look for: words, the path of an example photo as it was typed, or the name of a
+    concept without its @.
 
     `weight` is negative when the term is to be left out; its size is above 0 and at most 100.
     """
@@ -81,7 +86,7 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class _Word:
-    """One word of the query. `name` is a filter, `photo`, `text`, or "" when there is none.
+    """One word of the query. `name` is a filter, `photo`, `text`, `@`, or "" when there is none.
 
     `literal` words were quoted; `boost` is the text after a quoted word's `^`.
     """
@@ -98,11 +103,20 @@ def no_files(_path: str) -> bool:
     return False
 
 
-def parse_query(query: str | Sequence[str], is_file: IsFile = no_files) -> Query:
+def no_concepts(_name: str) -> bool:
+    """The answer of a library that was taught nothing."""
+    return False
+
+
+def parse_query(
+    query: str | Sequence[str], is_file: IsFile = no_files, is_concept: IsConcept = no_concepts
+) -> Query:
     """Read a query from one string or from shell arguments.
 
     `is_file` answers whether a path names an existing file (it is asked only about words that
-    could be one). Raises QueryError when the query is empty or cannot be read.
+    could be one), `is_concept` whether something of that name was taught (only about an argument
+    that is an @name with spaces, whose quotes the shell took away). Raises QueryError when the
+    query is empty or cannot be read.
     """
     arguments = [query] if isinstance(query, str) else list(query)
     length = sum(map(len, arguments))
@@ -111,23 +125,32 @@ def parse_query(query: str | Sequence[str], is_file: IsFile = no_files) -> Query
             f"the query is {length:,} characters long",
             f"Use at most {MAX_LENGTH:,}; a model reads only the first few dozen words",
         )
-    words = [word for argument in arguments for word in _words(argument, len(arguments), is_file)]
+    words = [
+        word
+        for argument in arguments
+        for word in _words(argument, len(arguments), is_file, is_concept)
+    ]
     terms = _terms([word for word in words if word.name not in _FILTERS], is_file)
     photo_filter = _filter([word for word in words if word.name in _FILTERS])
     if not terms and photo_filter == PhotoFilter():
         raise QueryError("the query is empty", 'Say what to look for, such as "a dog on the beach"')
     if terms and all(term.weight < 0 for term in terms):
+        first = f"{'@' if terms[0].kind == 'concept' else ''}{terms[0].value.split()[0]}"
         raise QueryError(
             "the query only leaves things out",
-            f"Say what to look for as well, such as: photo -{terms[0].value.split()[0]}",
+            f"Say what to look for as well, such as: photo -{first}",
         )
     return Query(terms, photo_filter)
 
 
-def _words(argument: str, arguments: int, is_file: IsFile) -> list[_Word]:
+def _words(argument: str, arguments: int, is_file: IsFile, is_concept: IsConcept) -> list[_Word]:
     """The words of one argument; an argument that is one thing with spaces stays one word."""
     if _names_file(argument, is_file):
         return [_Word("", "", argument, literal=True)]
+    if (whole := _ARGUMENT.fullmatch(argument.strip())) and whole["name"] == _CONCEPT:
+        word = _checked(whole)
+        if is_concept(_unweighted(word.body)):
+            return [word]
     if arguments > 1 and '"' not in argument and (whole := _ARGUMENT.fullmatch(argument.strip())):
         word = _checked(whole)
         if word.sign or word.name or _PATH.match(word.body):
@@ -139,6 +162,8 @@ def _checked(match: re.Match[str]) -> _Word:
     found = match.groupdict()
     quoted, name = found.get("quoted"), (found["name"] or "").removesuffix(":")
     body = found["plain"] if quoted is None else quoted
+    if name == _CONCEPT:
+        return _Word(found["sign"], name, body, quoted is not None, found.get("boost") or "")
     if name.lower() not in _NAMES:  # "3:2", "C:\\photos": the colon is an ordinary character
         body, name = f"{name}:{body}" if name else body, ""
         if quoted is None:
@@ -175,15 +200,16 @@ def _one_slip(name: str, real: str) -> bool:
 
 
 def _terms(words: list[_Word], is_file: IsFile) -> tuple[Term, ...]:
-    """Signed words and photos are terms; the others together are one phrase, first of all."""
+    """Signed words, photos and concepts are terms; all others are one phrase, which comes first."""
     phrase: list[str] = []
     phrase_weight: float | None = None
     others: list[Term] = []
     for word in words:
         kind, value, weight = _read(word, is_file)
-        if word.sign or kind == "photo":
+        if word.sign or kind != "text":
             if not value.strip():
-                raise QueryError(f"nothing follows {word.sign or 'photo:'}", "Write -people")
+                begun = f"{word.sign}{word.name}{'' if word.name in ('', _CONCEPT) else ':'}"
+                raise QueryError(f"nothing follows {begun}", "Write -people")
             others.append(Term(kind, value, _signed(word.sign, weight)))
         elif value:
             if phrase_weight is not None:
@@ -209,11 +235,18 @@ def _read(word: _Word, is_file: IsFile) -> tuple[Kind, str, float | None]:
         boosted = _BOOSTED.fullmatch(body)
         if boosted:
             body, weight = boosted["body"], _weight(boosted["boost"])
+    if word.name == _CONCEPT:
+        return "concept", _readable(body), weight
     if word.name == "photo" or (
         word.name != "text" and (_PATH.match(body) or _names_file(body, is_file))
     ):
         return "photo", _without_nul(body), weight
     return "text", _readable(body), weight
+
+
+def _unweighted(body: str) -> str:
+    boosted = _BOOSTED.fullmatch(body)
+    return boosted["body"] if boosted else body
 
 
 def _signed(sign: str, weight: float | None) -> float:

@@ -8,8 +8,9 @@ from datetime import datetime
 
 import numpy as np
 
+from clipsearch.concepts.known import KnownConcept, known_thing
 from clipsearch.encoders import Towers
-from clipsearch.errors import ModelMismatchError, QueryError, UsageError
+from clipsearch.errors import ModelMismatchError, QueryError, StorageError, UsageError
 from clipsearch.library import Library
 from clipsearch.photos.files import file_stat
 from clipsearch.photos.reading import PhotoReader, nothing_known
@@ -65,10 +66,12 @@ def search(
     """The `top_k` photos of the library that fit the query best; equal scores by path.
 
     Exact: the same photos as scoring every photo and sorting. Photos scoring below `min_score`
-    are left out. A query of filters only lists photos by the date taken, newest first, undated
-    ones last, and leaves `min_score` unused.
+    are left out; when the query is one concept and no `min_score` is given, those that are more
+    likely something else, so that nothing may be found. A query of filters only lists photos by the
+    date taken, newest first, undated ones last, and leaves `min_score` unused.
 
-    Raises QueryError for an example that is no photo, StorageError for a library without photos,
+    Raises QueryError for an example that is no photo, UsageError for a concept that was not taught,
+    StorageError for a library without photos,
     ModelMismatchError when the towers are not those of the library's model.
     """
     if top_k < 1:
@@ -78,8 +81,15 @@ def search(
         if not query.terms:
             return SearchAnswer(_numbered(_newest(library, wanted, top_k)))
         vector, warnings = query_vector(library, towers, query.terms)
+        own = None if min_score is not None else _least_score(library, towers, query.terms)
+        least = own if min_score is None else min_score
         found = _best(library, vector, wanted, top_k)
-        kept = [(score, row) for score, row in found if min_score is None or score >= min_score]
+        kept = [(score, row) for score, row in found if least is None or score >= least]
+        if own is not None and len(kept) < len(found):
+            warnings += (
+                "photos that are more likely something else are left out; to see them, "
+                "add --min-score -1",
+            )
         return SearchAnswer(_numbered(kept), warnings)
 
 
@@ -93,18 +103,40 @@ def query_vector(
     _require_same_model(library, towers)
     vectors = np.empty((len(terms), towers.info.embed_dim), np.float32)
     texts = [i for i, term in enumerate(terms) if term.kind == "text"]
+    concepts = [i for i, term in enumerate(terms) if term.kind == "concept"]
     photos = [i for i, term in enumerate(terms) if term.kind == "photo"]
     warnings: list[str] = []
     if texts:
         values = [terms[i].value for i in texts]
         vectors[texts] = unit(towers.text.encode_text(values))
         warnings.extend(_text_warnings(towers, values))
+    for i in concepts:
+        known = _known(library, towers, terms[i].value)
+        vectors[i] = unit(known.classifiers[0].weights)
+        warnings.extend(known.warnings)
     if photos:
         values = [terms[i].value for i in photos]
         vectors[photos], about = _photo_vectors(library, towers, values)
         warnings.extend(about)
     weights = np.array([term.weight for term in terms], np.float32)
     return combine(vectors, weights), tuple(warnings)
+
+
+def _known(library: Library, towers: Towers, name: str) -> KnownConcept:
+    model_id = library.catalogue.active_model_id()
+    if model_id is None:
+        raise StorageError(
+            f"the library {library.directory} has no photos yet", "Run: clipsearch index FOLDER"
+        )
+    # The text tower is opened only when words are needed to learn it again.
+    return known_thing(library.catalogue, name, model_id, lambda t: towers.text.encode_text(t))
+
+
+def _least_score(library: Library, towers: Towers, terms: tuple[Term, ...]) -> float | None:
+    """The cosine from which a photo is more likely the concept than not, for a query of one."""
+    if len(terms) != 1 or terms[0].kind != "concept":
+        return None
+    return _known(library, towers, terms[0].value).classifiers[0].even_cosine
 
 
 def _require_same_model(library: Library, towers: Towers) -> None:

@@ -147,6 +147,26 @@ class PhotoProblem:
     reason: str
 
 
+class PhotoSource(Protocol):
+    """Where the bytes of one photo are: a file of its own, or a part of an archive."""
+
+    @property
+    def name(self) -> str:
+        """For people: a path, or `archive.tar!member`; another one for every photo."""
+
+    def read(self) -> bytes:
+        """The whole photo as stored. Raises OSError, and PhotoError for what is no such file."""
+
+
+@dataclass(frozen=True, slots=True)
+class CaptionedPhoto:
+    """A photo and what is said of it: captions in plain words, the name of a class, or neither."""
+
+    source: PhotoSource
+    captions: tuple[str, ...] = ()
+    label: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class PhotoFilter:
     """Which photos a query may find, besides what they look like. Everything given must hold.

@@ -8,6 +8,7 @@ from clipsearch.labels import (
     MAX_LABELS,
     MAX_LINE_BYTES,
     Label,
+    concept_of,
     labels_from_file,
     labels_from_folders,
     labels_from_text,
@@ -141,3 +142,18 @@ def test_folder_names_that_are_no_text_still_give_labels() -> None:
 def test_folders_that_differ_in_case_or_separators_are_one_label() -> None:
     folders = [b"/a/stop_sign", b"/b/Stop-Sign", b"/c/cat", b"/d/Cat"]
     assert [label.name for label in labels_from_folders(folders)] == ["Cat", "Stop-Sign"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "names", "concepts"),
+    [
+        ("@rex,cat", ["@rex", "cat"], ["rex", None]),
+        ('dog=@rex, @"our kitchen"', ["dog", '@"our kitchen"'], ["rex", "our kitchen"]),
+        ("@our_big-dog", ["@our_big-dog"], ["our_big-dog"]),
+        ("@,me@home", ["@", "me@home"], [None, None]),
+    ],
+)
+def test_labels_that_are_concepts(typed: str, names: list[str], concepts: list[str | None]) -> None:
+    labels = labels_from_text(typed)
+    assert [label.name for label in labels] == names
+    assert [concept_of(label) for label in labels] == concepts

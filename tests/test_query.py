@@ -24,6 +24,10 @@ def photo(value: str, weight: float = 1.0) -> Term:
     return Term("photo", value, weight)
 
 
+def concept(value: str, weight: float = 1.0) -> Term:
+    return Term("concept", value, weight)
+
+
 @pytest.mark.parametrize(
     ("typed", "terms"),
     [
@@ -54,6 +58,19 @@ def photo(value: str, weight: float = 1.0) -> Term:
         ("text:./rex.jpg", [text("./rex.jpg")]),
         ("24/7", [text("24/7")]),
         ("this / that", [text("this / that")]),
+        # concepts
+        ("@rex", [concept("rex")]),
+        ("+@rex", [concept("rex")]),
+        ("beach @rex at night", [text("beach at night"), concept("rex")]),
+        ("beach -@rex", [text("beach"), concept("rex", -0.5)]),
+        ("@rex^2 -@max^.5", [concept("rex", 2), concept("max", -0.5)]),
+        ('@"our kitchen"^2 -@"the cat"', [concept("our kitchen", 2), concept("the cat", -0.5)]),
+        ("@our kitchen", [text("kitchen"), concept("our")]),
+        ("@t-shirt", [concept("t-shirt")]),
+        ("@cafe\u0301", [concept("café")]),
+        ('"@rex" text:@max', [text("@rex @max")]),
+        ("me @ home rex@home", [text("me @ home rex@home")]),
+        ("./@rex.jpg", [photo("./@rex.jpg")]),
         # weights
         ("beach^2", [text("beach", 2)]),
         ("a red car^.5 +./rex.jpg^0.25", [text("a red car", 0.5), photo("./rex.jpg", 0.25)]),
@@ -201,3 +218,31 @@ def test_terms_come_back_as_they_were_written(
     expected = (text(" ".join(phrase)), *map(text, more), text(" ".join(less), -0.5))
     assert parse_query(" ".join([*phrase, *signed])).terms == expected
     assert parse_query(" ".join([*signed, *phrase])).terms == expected
+
+
+def is_concept(name: str) -> bool:
+    return name == "our kitchen"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "terms"),
+    [
+        (["@our kitchen"], [concept("our kitchen")]),
+        (["@our kitchen^2"], [concept("our kitchen", 2)]),
+        (["-@our kitchen", "beach"], [text("beach"), concept("our kitchen", -0.5)]),
+        (["@our kitchen", "beach"], [text("beach"), concept("our kitchen")]),
+        (["@rex on the beach"], [text("on the beach"), concept("rex")]),
+        (["@our kitchen table"], [text("kitchen table"), concept("our")]),
+    ],
+)
+def test_names_with_spaces_whose_quotes_the_shell_took(
+    arguments: list[str], terms: list[Term]
+) -> None:
+    assert parse_query(arguments, is_concept=is_concept).terms == tuple(terms)
+
+
+def test_a_concept_alone_cannot_be_left_out() -> None:
+    with pytest.raises(QueryError, match="photo -@rex"):
+        parse_query("-@rex")
+    with pytest.raises(QueryError, match="nothing follows"):
+        parse_query('beach -@""')

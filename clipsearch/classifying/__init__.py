@@ -7,7 +7,8 @@ for result in classify_library(library, classes):
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from clipsearch.classifying.classes import Classes, embed_labels
+from clipsearch.classifying.classes import Classes, Odds, embed_labels
+from clipsearch.classifying.concepts import classes_of
 from clipsearch.classifying.deciding import (
     Decision,
     LabelProbability,
@@ -24,8 +25,6 @@ from clipsearch.classifying.photos import (
 )
 from clipsearch.classifying.truth import (
     FolderTruth,
-    LabelAccuracy,
-    LabelConfusion,
     TruthReport,
     TruthTally,
 )
@@ -36,13 +35,13 @@ from clipsearch.types import ImageEncoder, PhotoFilter, PhotoProblem
 __all__ = [
     "Classes",
     "Decision",
-    "LabelAccuracy",
-    "LabelConfusion",
     "LabelProbability",
+    "Odds",
     "PhotoLabels",
     "Rule",
     "TruthReport",
     "TruthTally",
+    "classes_of",
     "classify_library",
     "classify_paths",
     "embed_labels",

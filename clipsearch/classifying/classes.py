@@ -4,16 +4,28 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from clipsearch.encoders import Towers
 from clipsearch.errors import UsageError
 from clipsearch.labels import Label
-from clipsearch.prompts import TemplateSet, neutral_prompts
-from clipsearch.ranking import unit
+from clipsearch.prompts import TemplateSet, class_embeddings, neutral_prompts
 from clipsearch.types import Floats, ModelInfo, Progress
 
-_PROMPTS_AT_ONCE = 256
 _NAMED = 10
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Odds:
+    """Which labels were taught with photos (`taught`, (labels,) bool), and what that says of them.
+
+    The log odds of a taught label, against everything else, are scales * cosine + biases, both
+    (labels,). The values of labels that are words are 0 and mean nothing.
+    """
+
+    taught: NDArray[np.bool_]
+    scales: Floats
+    biases: Floats
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -21,7 +33,8 @@ class Classes:
     """Labels with their embeddings by one model.
 
     `embeddings` is (labels, dim), `neutral` (dim,): both unit rows. `neutral` stands for a photo of
-    anything, against which "none of these" is decided. `warnings` are for the person.
+    anything, against which "none of these" is decided. `warnings` are for the person. `odds` is
+    None when all labels are words.
     """
 
     model: ModelInfo
@@ -29,6 +42,7 @@ class Classes:
     embeddings: Floats
     neutral: Floats
     warnings: tuple[str, ...] = ()
+    odds: Odds | None = None
 
 
 def embed_labels(
@@ -43,27 +57,26 @@ def embed_labels(
     """
     if not labels:
         raise UsageError("there are no labels", "Give some: --labels cat,dog")
-    at_once = max(1, _PROMPTS_AT_ONCE // len(templates.templates))
-    means: list[Floats] = []
-    for start in range(0, len(labels), at_once):
-        block = labels[start : start + at_once]
-        means.append(_mean_embeddings(towers, [templates.prompts(label.words) for label in block]))
+    prompts = [templates.prompts(label.words) for label in labels]
+    encode = towers.text.encode_text
+
+    def told(done: int) -> None:
         if progress is not None:
-            progress("labels", start + len(block), len(labels))
+            progress("labels", done, len(labels))
+
     return Classes(
         model=towers.info,
         labels=tuple(labels),
-        embeddings=np.concatenate(means),
-        neutral=_mean_embeddings(towers, [neutral_prompts()])[0],
+        embeddings=class_embeddings(encode, prompts, told),
+        neutral=neutral_embedding(towers),
         warnings=tuple(_warnings(towers, labels, templates)),
     )
 
 
-def _mean_embeddings(towers: Towers, prompts: list[list[str]]) -> Floats:
-    """(labels, templates) sentences -> (labels, dim) unit rows."""
-    flat = [sentence for sentences in prompts for sentence in sentences]
-    rows = towers.text.encode_text(flat)  # (labels * templates, dim)
-    return unit(rows.reshape(len(prompts), -1, rows.shape[1]).mean(axis=1))
+def neutral_embedding(towers: Towers) -> Floats:
+    """(dim,) the unit mean of sentences that say nothing of what is on a photo."""
+    neutral: Floats = class_embeddings(towers.text.encode_text, [neutral_prompts()])[0]
+    return neutral
 
 
 def _warnings(towers: Towers, labels: Sequence[Label], templates: TemplateSet) -> list[str]:

@@ -12,6 +12,13 @@ model's logit scale and b its bias:
                    loss (b != 0). A softmax-trained model has no calibrated single probability; p is
                    the softmax between the label and the neutral prompts, sigmoid(t (s - s0)).
                    Every label with p >= `min_probability` (0.5 unless given) is assigned.
+
+A label that was taught with photos has log odds l against everything else, whatever the other
+labels are. Words and "none of these" share what is left: theirs are log p, with p as above among
+them; words get a quarter more of e = log((sum exp(t s) + exp(t s0)) / exp(t s0)), by which they
+explain the photo better than words that say nothing (benchmarks/few_shot.md: without it, ten taught
+labels take the photos of ten words). The p of all labels is the softmax over these and the l. In
+`each` p = sigmoid(l). A taught label with l <= 0 is never decided for in `best-or-none`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,14 +26,17 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from clipsearch.classifying.classes import Classes
+from clipsearch.classifying.classes import Classes, Odds
 from clipsearch.errors import UsageError
 from clipsearch.ranking import ranks_of, sigmoid, softmax, top_k_rows
 from clipsearch.types import Floats, Ids
 
 Decision = Literal["best", "best-or-none", "each"]
 
+# The part of their log odds against neutral words that words keep beside taught labels.
+WORDS_CREDIT = np.float32(0.25)
 # Scores of one block of photos against all labels: 16 MB.
 _MOST_SCORES = 4_000_000
 
@@ -88,15 +98,69 @@ def probabilities(classes: Classes, decision: Decision, vectors: Floats) -> tupl
 
     With "best-or-none" the rows of the probabilities leave to 1 what "none of these" has.
     """
-    cosines = vectors @ classes.embeddings.T  # (n, labels)
-    scale, bias = classes.model.logit_scale, classes.model.logit_bias
-    if decision == "best":
-        return cosines, softmax(scale * cosines)
+    judged = _judged(classes, decision, vectors)
+    return judged.cosines, judged.shares
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Judged:
+    """Photos against labels, each (n, labels): cosines, probabilities, and what orders the labels.
+
+    `beaten` (n,) says where "none of these" is decided for, if that is a choice.
+    """
+
+    cosines: Floats
+    shares: Floats
+    merits: Floats
+    beaten: NDArray[np.bool_]
+
+
+def _judged(classes: Classes, decision: Decision, vectors: Floats) -> _Judged:
+    cosines: Floats = vectors @ classes.embeddings.T  # (n, labels)
     neutral = vectors @ classes.neutral[:, None]  # (n, 1)
+    scale, bias = np.float32(classes.model.logit_scale), np.float32(classes.model.logit_bias)
+    logits: Floats
+    if decision == "each":
+        logits = (scale * cosines + bias if bias else scale * (cosines - neutral)).astype(
+            np.float32
+        )
+        if classes.odds is not None:
+            logits = _with_odds(classes.odds, cosines, logits)
+        merits = cosines if classes.odds is None else logits
+        return _Judged(cosines, sigmoid(logits), merits, np.zeros(len(vectors), np.bool_))
+    logits = (scale * cosines).astype(np.float32)
     if decision == "best-or-none":
-        return cosines, softmax(scale * np.concatenate([cosines, neutral], axis=1))[:, :-1]
-    logits = scale * cosines + bias if bias else scale * (cosines - neutral)
-    return cosines, sigmoid(logits)
+        logits = np.concatenate([logits, scale * neutral], axis=1)  # the last column: none of these
+    labels = cosines.shape[1]
+    if classes.odds is None:
+        beaten = cosines.max(axis=1) <= neutral[:, 0]
+        return _Judged(cosines, softmax(logits)[:, :labels], cosines, beaten)
+    words = np.append(~classes.odds.taught, True)[: logits.shape[1]]  # the last one is none
+    if words.any():
+        fitting = scale * np.concatenate([cosines[:, ~classes.odds.taught], neutral], axis=1)
+        explained = _log_sum_exp(fitting) - scale * neutral  # (n, 1), at least 0
+        logits[:, words] -= _log_sum_exp(logits[:, words])
+        logits[:, np.flatnonzero(~classes.odds.taught)] += WORDS_CREDIT * explained
+    logits[:, :labels] = _with_odds(classes.odds, cosines, logits[:, :labels])
+    merits = logits[:, :labels]
+    best = merits.argmax(axis=1)
+    # With "best" the last column is a label, and nobody asks.
+    beaten = merits.max(axis=1) <= logits[:, -1]
+    beaten |= classes.odds.taught[best] & (merits.max(axis=1) <= 0)
+    return _Judged(cosines, softmax(logits)[:, :labels], merits, beaten)
+
+
+def _with_odds(odds: Odds, cosines: Floats, logits: Floats) -> Floats:
+    """The logits (n, labels) of words, with the log odds of taught labels in their columns."""
+    mixed: Floats = np.where(odds.taught, odds.scales * cosines + odds.biases, logits)
+    return mixed
+
+
+def _log_sum_exp(logits: Floats) -> Floats:
+    """(n, labels) -> (n, 1)."""
+    top = logits.max(axis=1, keepdims=True)
+    total: Floats = top + np.log(np.exp(logits - top).sum(axis=1, keepdims=True))
+    return total
 
 
 def decide(
@@ -126,11 +190,11 @@ def _decide_block(
     vectors: Floats,
     truths: Sequence[Sequence[int | None]],
 ) -> Iterator[PhotoLabels]:
-    cosines, shares = probabilities(classes, rule.decision, vectors)  # (rows, labels) each
-    best = top_k_rows(cosines, rule.top_n)  # (rows, n)
+    judged = _judged(classes, rule.decision, vectors)
+    cosines, shares = judged.cosines, judged.shares  # (rows, labels) each
+    best = top_k_rows(judged.merits, rule.top_n)  # (rows, n)
     best_cosines = np.take_along_axis(cosines, best, axis=1).tolist()
     best_shares = np.take_along_axis(shares, best, axis=1).tolist()
-    neutral = (vectors @ classes.neutral).tolist()
     none = np.clip(1 - shares.sum(axis=1), 0, 1).tolist()  # only for best-or-none
     choosing_none = rule.decision == "best-or-none"
     for i, columns in enumerate(best.tolist()):
@@ -138,7 +202,7 @@ def _decide_block(
             LabelProbability(names[column], share, cosine)
             for column, share, cosine in zip(columns, best_shares[i], best_cosines[i], strict=True)
         )
-        beaten = choosing_none and told[0].score <= neutral[i]
+        beaten = choosing_none and bool(judged.beaten[i])
         assigned = () if beaten else _assigned(rule, names, told, shares[i])
         for path, truth in zip(paths[i], truths[i], strict=True):
             yield PhotoLabels(
@@ -147,7 +211,7 @@ def _decide_block(
                 assigned,
                 none_probability=none[i] if choosing_none else None,
                 truth=None if truth is None else names[truth],
-                truth_rank=None if truth is None else _rank(cosines[i], truth),
+                truth_rank=None if truth is None else _rank(judged.merits[i], truth),
             )
 
 
@@ -161,5 +225,5 @@ def _assigned(
     return (told[0].label,) if told[0].probability >= rule.threshold else ()
 
 
-def _rank(cosines: Floats, truth: int) -> int:
-    return int(ranks_of(cosines[None], np.array([truth]))[0])
+def _rank(merits: Floats, truth: int) -> int:
+    return int(ranks_of(merits[None], np.array([truth]))[0])

@@ -1,49 +1,25 @@
 """How often the labels agree with the folders the photos lie in."""
 
 import os
-from collections import Counter
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from clipsearch.classifying.deciding import PhotoLabels
 from clipsearch.labels import Label, folder_label, meaning_of
+from clipsearch.metrics import LabelReport, label_report
 
 
 @dataclass(frozen=True, slots=True)
-class LabelAccuracy:
-    """One label's photos, by folder, and how many of them were right."""
+class TruthReport(LabelReport):
+    """Agreement with folder names; `others` more photos lie in folders of other names.
 
-    label: str
-    photos: int
-    top_1: int
-    top_5: int
-
-
-@dataclass(frozen=True, slots=True)
-class LabelConfusion:
-    """`count` photos in folders called `truth` were taken for `predicted`."""
-
-    truth: str
-    predicted: str
-    count: int
-
-
-@dataclass(frozen=True, slots=True)
-class TruthReport:
-    """Agreement with folder names over `photos` photos; `others` lie in folders of other names.
-
-    `top_1` and `top_5` are shares of `photos` (0..1, None without photos) whose true label has the
-    highest score, or one of the five highest; every photo weighs the same, and a tie counts as
-    wrong. `by_label` is in order of the labels, `confusions` most frequent first. The best label
-    counts, also where "none of these" was decided.
+    The best label counts, also where "none of these" was decided.
     """
 
-    photos: int
-    others: int
-    top_1: float | None
-    top_5: float | None
-    by_label: tuple[LabelAccuracy, ...]
-    confusions: tuple[LabelConfusion, ...]
+    others: int = 0
 
 
 class FolderTruth:
@@ -62,14 +38,12 @@ class FolderTruth:
 
 
 class TruthTally:
-    """Counts results as they come; `report` says how many agreed."""
+    """Keeps results as they come, a few numbers a photo; `report` says how many agreed."""
 
     def __init__(self, labels: Sequence[Label]) -> None:
         self._names = [label.name for label in labels]
-        self._photos: Counter[str] = Counter()
-        self._top_1: Counter[str] = Counter()
-        self._top_5: Counter[str] = Counter()
-        self._confused: Counter[tuple[str, str]] = Counter()
+        self._number = {name: number for number, name in enumerate(self._names)}
+        self._truth, self._predicted, self._ranks = array("q"), array("q"), array("q")
         self._others = 0
 
     def add(self, result: PhotoLabels) -> None:
@@ -77,25 +51,22 @@ class TruthTally:
         if result.truth is None or result.truth_rank is None:
             self._others += 1
             return
-        self._photos[result.truth] += 1
-        self._top_1[result.truth] += result.truth_rank == 1
-        self._top_5[result.truth] += result.truth_rank <= 5
-        if result.labels[0].label != result.truth:
-            self._confused[result.truth, result.labels[0].label] += 1
+        self._truth.append(self._number[result.truth])
+        self._predicted.append(self._number[result.labels[0].label])
+        self._ranks.append(result.truth_rank)
 
     def report(self) -> TruthReport:
         """What was counted so far."""
-        photos = self._photos.total()
-        confusions = sorted(self._confused.items(), key=lambda item: (-item[1], item[0]))
+        truth, predicted, ranks = (
+            np.array(numbers, np.int64) for numbers in (self._truth, self._predicted, self._ranks)
+        )
+        found = label_report(self._names, truth, predicted, ranks)
         return TruthReport(
-            photos=photos,
+            photos=found.photos,
+            top_1=found.top_1,
+            top_5=found.top_5,
+            mean_per_class=found.mean_per_class,
+            by_label=found.by_label,
+            confusions=found.confusions,
             others=self._others,
-            top_1=self._top_1.total() / photos if photos else None,
-            top_5=self._top_5.total() / photos if photos else None,
-            by_label=tuple(
-                LabelAccuracy(name, self._photos[name], self._top_1[name], self._top_5[name])
-                for name in self._names
-                if self._photos[name]
-            ),
-            confusions=tuple(LabelConfusion(t, p, count) for (t, p), count in confusions),
         )

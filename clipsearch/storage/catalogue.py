@@ -21,6 +21,7 @@ from clipsearch.storage import (
     root_rows,
 )
 from clipsearch.storage.catalogue_file import create_catalogue_file, open_catalogue_file
+from clipsearch.storage.concepts import Concepts
 from clipsearch.storage.connection import Connection
 from clipsearch.storage.records import (
     EmbeddingBlock,
@@ -60,6 +61,7 @@ class Catalogue:
         """Open an existing catalogue file; raises as `open_catalogue_file` does."""
         self.path = path
         self._db = open_catalogue_file(path)
+        self.concepts = Concepts(self._db)
         self._other_threads: Connection | None = None
         self._lock = threading.Lock()
 

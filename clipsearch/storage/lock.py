@@ -20,8 +20,8 @@ _LOCKED_BYTE = 4096
 
 
 @contextmanager
-def writer_lock(directory: Path) -> Iterator[None]:
-    """Hold the library's writer lock.
+def writer_lock(directory: Path, what: str = "library") -> Iterator[None]:
+    """Hold the writer lock of a library, or of another directory that is called `what` to people.
 
     Raises LockedError at once, naming the holder, when another process has it; StorageError when
     the lock file cannot be written.
@@ -31,8 +31,8 @@ def writer_lock(directory: Path) -> Iterator[None]:
         descriptor = open_private(path)
     except OSError as error:
         raise StorageError(
-            f"The library {directory} cannot be written ({error.strerror})",
-            "Check its permissions, or use another one with --library.",
+            f"The {what} {directory} cannot be written ({error.strerror})",
+            "Check its permissions, or use another one.",
         ) from error
     try:
         try:
@@ -40,11 +40,11 @@ def writer_lock(directory: Path) -> Iterator[None]:
         except OSError as error:
             raise StorageError(
                 f"{path} cannot be locked ({error.strerror})",
-                "Put the library on a disk of this machine, with --library.",
+                f"Put the {what} on a disk of this machine.",
             ) from error
         if not taken:
             raise LockedError(
-                f"Another process is writing to the library {directory}: {_holder(path)}",
+                f"Another process is writing to the {what} {directory}: {_holder(path)}",
                 "Wait until it has finished, or stop it.",
             )
         _write_holder(descriptor)

@@ -15,7 +15,7 @@ from clipsearch.errors import StorageError
 from clipsearch.failpoints import reach
 from clipsearch.storage.connection import Connection
 from clipsearch.storage.layout import TEMPORARY_SUFFIX, open_private, sync_dir
-from clipsearch.storage.schema import TABLES
+from clipsearch.storage.schema import CONCEPT_TABLES, TABLES
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,12 @@ def _create_version_1(connection: Connection) -> None:
     connection.change("INSERT INTO generations VALUES (0, ?)", (os.urandom(8),))
 
 
-MIGRATIONS: tuple[Migration, ...] = (Migration(1, _create_version_1),)
+def _add_concepts(connection: Connection) -> None:
+    for table in CONCEPT_TABLES:
+        connection.change(table)
+
+
+MIGRATIONS: tuple[Migration, ...] = (Migration(1, _create_version_1), Migration(2, _add_concepts))
 
 
 def refuse_future(path: Path, version: int, migrations: Sequence[Migration] = MIGRATIONS) -> None:

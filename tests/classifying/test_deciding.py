@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from clipsearch.classifying import Classes, Decision, PhotoLabels, Rule, deciding
+from clipsearch.classifying import Classes, Decision, Odds, PhotoLabels, Rule, deciding
 from clipsearch.classifying.deciding import decide, probabilities
 from clipsearch.encoders.fake import FAKE
 from clipsearch.errors import UsageError
@@ -120,3 +120,97 @@ def test_blocks_equal_one_piece(decision: Decision, monkeypatch: pytest.MonkeyPa
 def test_rules_that_mean_nothing_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(UsageError):
         Rule(**wrong)  # type: ignore[arg-type]
+
+
+def taught(*columns: bool, scale: float = 4.0, bias: float = -2.0) -> Odds:
+    is_taught = np.array(columns)
+    return Odds(
+        is_taught,
+        np.where(is_taught, scale, 0).astype(np.float32),
+        np.where(is_taught, bias, 0).astype(np.float32),
+    )
+
+
+# The cat was taught: even odds at the cosine 0.5.
+TAUGHT = replace(CLASSES, odds=taught(True, False, False))
+ALL_TAUGHT = replace(CLASSES, odds=taught(True, True, True))
+
+
+def test_taught_labels_have_their_own_odds_and_words_share_the_rest() -> None:
+    result = one([0.6, 0.8, 0, 0], Rule(), TAUGHT)
+    words = np.exp([2 * 0.8, 0.0])
+    credit = (words.sum() + 1) ** 0.25  # neutral words have the cosine 0: exp(0) = 1
+    odds = np.exp(4 * 0.6 - 2)
+    expected = np.array([odds, *(credit * words / words.sum())]) / (credit + odds)
+    found = {label.label: label.probability for label in result.labels}
+    assert [found[name] for name in ("cat", "dog", "car")] == pytest.approx(list(expected))
+    assert sum(found.values()) == pytest.approx(1)
+    (cat,) = [label for label in result.labels if label.label == "cat"]
+    assert cat.score == pytest.approx(0.6)
+
+
+def test_none_of_these_gets_no_credit_that_words_get() -> None:
+    result = one([0.6, 0.8, 0, 0], Rule("best-or-none"), TAUGHT)
+    words = np.exp([2 * 0.8, 0.0])
+    none = 1.0
+    credit = (words.sum() + none) ** 0.25
+    odds = np.exp(4 * 0.6 - 2)
+    shares = np.array([odds, *(credit * words / (words.sum() + none)), none / (words.sum() + none)])
+    assert result.none_probability == pytest.approx(shares[-1] / shares.sum(), abs=1e-6)
+
+
+def test_only_taught_labels_compare_by_their_odds() -> None:
+    result = one([0.6, 0.8, 0, 0], Rule(), ALL_TAUGHT)
+    shares = np.exp([4 * 0.8, 4 * 0.6, 0])
+    shares /= shares.sum()
+    assert [found.probability for found in result.labels] == pytest.approx(list(shares))
+
+
+@pytest.mark.parametrize("classes", [TAUGHT, ALL_TAUGHT], ids=["one", "all"])
+def test_a_taught_label_below_even_odds_is_none_of_these(classes: Classes) -> None:
+    rule = Rule("best-or-none")
+    assert one([0.9, 0, 0, 0.1], rule, classes).assigned == ("cat",)
+    below = one([0.4, 0, 0, 0.9], rule, classes)
+    assert below.assigned == ()
+    assert below.none_probability is not None
+    assert below.none_probability > 0.3
+
+
+def test_below_even_odds_a_taught_label_is_not_decided_for_because_words_share_the_rest() -> None:
+    # Many equally good words: each has less than the taught one, which still is unlikely.
+    n = 40
+    rows = np.tile(EYE[1], (n, 1))
+    labels = (Label("cat", "@cat"), *(Label(f"w{i}", f"w{i}") for i in range(n)))
+    odds = Odds(
+        np.arange(n + 1) == 0,
+        np.where(np.arange(n + 1) == 0, 4, 0).astype(np.float32),
+        np.where(np.arange(n + 1) == 0, -2, 0).astype(np.float32),
+    )
+    classes = Classes(SOFTMAX, labels, np.concatenate([EYE[:1], rows]), EYE[3], odds=odds)
+    result = one([0.45, 0.85, 0, 0.25], Rule("best-or-none"), classes)
+    assert result.labels[0].label == "cat"
+    assert result.assigned == ()
+
+
+@pytest.mark.parametrize("model", [SOFTMAX, SIGMOID], ids=["softmax", "sigmoid"])
+def test_each_takes_a_taught_label_from_even_odds(model: object) -> None:
+    classes = replace(TAUGHT, model=model)
+    found = {
+        label.label: label.probability
+        for label in one([0.6, 0.8, 0, 0], Rule("each"), classes).labels
+    }
+    assert found["cat"] == pytest.approx(1 / (1 + np.exp(-0.4)))
+    plain = replace(CLASSES, model=model)
+    words = {
+        label.label: label.probability
+        for label in one([0.6, 0.8, 0, 0], Rule("each"), plain).labels
+    }
+    assert found["dog"] == pytest.approx(words["dog"])
+    assert "cat" not in one([0.4, 0.8, 0, 0], Rule("each"), classes).assigned
+
+
+def test_truth_rank_counts_by_odds_not_by_cosine() -> None:
+    # The cat's cosine is higher, its odds are lower.
+    classes = replace(CLASSES, odds=taught(True, False, False, scale=4, bias=-6))
+    (result,) = decide(classes, Rule(), [[b"a"]], unit(np.array([[8, 6, 0, 0]], np.float32)), [[1]])
+    assert (result.labels[0].label, result.truth_rank) == ("dog", 1)

@@ -1,8 +1,9 @@
 import pytest
 
-from clipsearch.classifying import LabelAccuracy, LabelConfusion, LabelProbability, PhotoLabels
+from clipsearch.classifying import LabelProbability, PhotoLabels
 from clipsearch.classifying.truth import FolderTruth, TruthTally
 from clipsearch.labels import labels_from_text
+from clipsearch.metrics import ClassAccuracy, Confusion
 
 LABELS = labels_from_text("cat,dog,stop_sign")
 
@@ -42,8 +43,9 @@ def test_report_of_a_hand_counted_run() -> None:
     assert (report.photos, report.others) == (5, 1)
     assert report.top_1 == pytest.approx(2 / 5)
     assert report.top_5 == pytest.approx(4 / 5)
-    assert report.by_label == (LabelAccuracy("cat", 3, 1, 2), LabelAccuracy("dog", 2, 1, 2))
-    assert report.confusions == (LabelConfusion("cat", "dog", 2), LabelConfusion("dog", "cat", 1))
+    assert report.mean_per_class == pytest.approx((1 / 3 + 1 / 2) / 2)
+    assert report.by_label == (ClassAccuracy("cat", 3, 1, 2), ClassAccuracy("dog", 2, 1, 2))
+    assert report.confusions == (Confusion("cat", "dog", 2), Confusion("dog", "cat", 1))
 
 
 def test_a_report_of_nothing_claims_nothing() -> None:

@@ -6,20 +6,36 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from clipsearch.errors import LockedError, StorageError
-from clipsearch.storage import catalogue_file, migrations
+from clipsearch.storage import (
+    catalogue_file,
+    embedding_rows,
+    migrations,
+    model_rows,
+    photo_changes,
+    root_rows,
+)
 from clipsearch.storage.catalogue import Catalogue
 from clipsearch.storage.connection import Connection
 from clipsearch.storage.layout import CATALOGUE_NAME
 from clipsearch.storage.lock import writer_lock
 from clipsearch.storage.migrations import MIGRATIONS, Migration, migrate
-from tests.storage.small_library import MODEL, ROOT, add, hash_of, new_catalogue, photo
+from tests.storage.small_library import (
+    MODEL,
+    ROOT,
+    add,
+    hash_of,
+    new_catalogue,
+    photo,
+    unit,
+)
 
 
 def add_stars(connection: Connection) -> None:
-    """An artificial version 2."""
+    """An artificial next version."""
     connection.change("ALTER TABLE contents ADD COLUMN stars INTEGER NOT NULL DEFAULT 3")
 
 
@@ -28,12 +44,14 @@ def fail_half_way(connection: Connection) -> None:
     raise OSError(5, "the disk is gone")
 
 
-TO_2 = (*MIGRATIONS, Migration(2, add_stars))
+NEWEST = MIGRATIONS[-1].version
+NEXT = NEWEST + 1
+TO_NEXT = (*MIGRATIONS, Migration(NEXT, add_stars))
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """A version-1 catalogue with one photo."""
+    """A catalogue of the newest version with one photo."""
     catalogue = new_catalogue(tmp_path)
     catalogue.activate_model(catalogue.register_model(MODEL))
     add(catalogue, [photo(catalogue.add_root(ROOT, 1, 2), "a.jpg", "dog")])
@@ -47,11 +65,11 @@ def digest(path: Path) -> str:
 
 def test_migrating_keeps_every_row_and_leaves_a_copy_of_the_old_catalogue(path: Path) -> None:
     connection = Connection(path)
-    migrate(connection, TO_2)
+    migrate(connection, TO_NEXT)
     assert connection.value("SELECT stars FROM contents") == 3
-    assert connection.rows("SELECT version FROM migrations") == [(1,), (2,)]
+    assert connection.rows("SELECT version FROM migrations") == [(v,) for v in range(1, NEXT + 1)]
     connection.close()
-    copy = path.with_name("catalogue.sqlite.backup-v1")
+    copy = path.with_name(f"catalogue.sqlite.backup-v{NEWEST}")
     assert stat.S_IMODE(copy.stat().st_mode) == 0o600
     old = Catalogue(copy)
     assert old.has_embedding(1, hash_of("dog"))
@@ -71,11 +89,11 @@ def test_a_current_catalogue_is_left_alone(path: Path) -> None:
 def test_a_step_that_fails_half_way_leaves_the_old_version(path: Path) -> None:
     connection = Connection(path)
     with pytest.raises(OSError, match="the disk is gone"):
-        migrate(connection, (*MIGRATIONS, Migration(2, fail_half_way)))
-    assert migrations.schema_version(connection) == 1
+        migrate(connection, (*MIGRATIONS, Migration(NEXT, fail_half_way)))
+    assert migrations.schema_version(connection) == NEWEST
     assert "stars" not in str(connection.rows("SELECT sql FROM sqlite_master"))
-    migrate(connection, TO_2)
-    assert migrations.schema_version(connection) == 2
+    migrate(connection, TO_NEXT)
+    assert migrations.schema_version(connection) == NEXT
     connection.close()
 
 
@@ -84,13 +102,13 @@ import sys
 from pathlib import Path
 from clipsearch.storage.connection import Connection
 from clipsearch.storage.migrations import migrate
-from tests.storage.test_migrations import TO_2
-migrate(Connection(Path(sys.argv[1])), TO_2)
+from tests.storage.test_migrations import TO_NEXT
+migrate(Connection(Path(sys.argv[1])), TO_NEXT)
 """
 
 
 @pytest.mark.parametrize(
-    ("place", "version"), [("migration", 1), ("before_commit", 1), ("after_commit", 2)]
+    ("place", "version"), [("migration", NEWEST), ("before_commit", NEWEST), ("after_commit", NEXT)]
 )
 def test_killed_while_migrating_the_catalogue_has_the_old_or_the_new_version(
     path: Path, place: str, version: int
@@ -103,7 +121,7 @@ def test_killed_while_migrating_the_catalogue_has_the_old_or_the_new_version(
     assert killed.returncode == -9
     connection = Connection(path)
     assert migrations.schema_version(connection) == version
-    migrate(connection, TO_2)
+    migrate(connection, TO_NEXT)
     assert connection.value("SELECT stars FROM contents") == 3
     connection.close()
 
@@ -125,10 +143,50 @@ def test_opening_an_old_catalogue_migrates_it_under_the_lock(
 
 def test_a_catalogue_of_the_future_is_refused_untouched(path: Path) -> None:
     database = sqlite3.connect(path)
-    database.execute("PRAGMA user_version = 2")
+    database.execute(f"PRAGMA user_version = {NEXT}")
     database.close()
     before = digest(path), sorted(p.name for p in path.parent.iterdir())
-    with pytest.raises(StorageError, match=r"newer clipsearch \(catalogue version 2"):
+    with pytest.raises(StorageError, match=rf"newer clipsearch \(catalogue version {NEXT}"):
         Catalogue(path)
     Catalogue.create(path)
     assert (digest(path), sorted(p.name for p in path.parent.iterdir())) == before
+
+
+@pytest.fixture
+def old_path(tmp_path: Path) -> Path:
+    """A catalogue as version 1 wrote it, with one photo and its vector."""
+    path = tmp_path / CATALOGUE_NAME
+    catalogue_file._prepare(path)
+    connection = Connection(path)
+    migrate(connection, MIGRATIONS[:1])
+    with connection.transaction():
+        root = root_rows.add_root(connection, ROOT, 1, 2)
+        model_id = model_rows.register_model(connection, MODEL)
+        connection.change("UPDATE meta SET active_model = ?", (model_id,))
+        read = photo(root, "a.jpg", "dog")
+        contents = photo_changes.write_photos(connection, [read], [])
+        vectors = {hash_of("dog"): unit(1, 2, 3, 4)}
+        embedding_rows.write_embeddings(connection, model_id, vectors, contents)
+    connection.close()
+    return path
+
+
+def test_version_1_becomes_2_with_its_photos_and_vectors_and_a_backup(old_path: Path) -> None:
+    catalogue = Catalogue(old_path)
+    model_id = catalogue.active_model_id()
+    assert model_id is not None
+    (block,) = catalogue.embeddings(model_id)
+    np.testing.assert_allclose(block.vectors[0], unit(1, 2, 3, 4), atol=1e-3)
+    assert catalogue.photo_at(ROOT + b"/a.jpg") is not None
+    assert catalogue.concepts.all() == []
+    catalogue.close()
+    connection = Connection(old_path.with_name("catalogue.sqlite.backup-v1"))
+    assert migrations.schema_version(connection) == 1
+    assert connection.value("SELECT count(*) FROM embeddings") == 1
+    connection.close()
+
+
+def test_version_1_is_not_opened_while_another_process_writes(old_path: Path) -> None:
+    with writer_lock(old_path.parent), pytest.raises(LockedError):
+        Catalogue(old_path)
+    Catalogue(old_path).close()
