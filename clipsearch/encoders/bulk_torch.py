@@ -55,10 +55,10 @@ def load_image_tower(weights: Path) -> "ImageTower":
     Raises:
         ModelUnavailableError: it cannot be loaded.
     """
-    from clipsearch.encoders.towers_torch import ImageTower
+    from clipsearch.encoders.towers_torch import image_tower
 
     loaded = load_model(weights)
-    return ImageTower(loaded.model, loaded.preprocess).eval()
+    return image_tower(loaded.model, loaded.preprocess).eval()
 
 
 def torch_candidates() -> list[tuple[str, str]]:

@@ -36,14 +36,15 @@ def export_image_tower(loaded: LoadedModel, folder: Path) -> None:
     """
     import torch
 
-    from clipsearch.encoders.towers_torch import ImageTower
+    from clipsearch.encoders.towers_torch import ImageTower, image_tower
 
-    tower = ImageTower(loaded.model, loaded.preprocess).eval()
+    tower = image_tower(loaded.model, loaded.preprocess).eval()
+    original = ImageTower(loaded.model.visual, loaded.preprocess).eval()
     pixels = sample_photos(loaded.preprocess.size)
     batch = torch.export.Dim("batch")
     _export(tower, torch.from_numpy(pixels[:2]), {0: batch}, folder / IMAGE_GRAPH)
     for part in (pixels[:1], pixels):
-        _verify(tower, part, folder / IMAGE_GRAPH, "image")
+        _verify(original, part, folder / IMAGE_GRAPH, "image")
 
 
 def export_text_tower(loaded: LoadedModel, folder: Path) -> bool:

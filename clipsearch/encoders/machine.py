@@ -1,13 +1,23 @@
 """What this machine is, as far as it decides which encoder is fastest."""
 
+import os
 import platform
+import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from clipsearch.encoders.sessions import available_cores
 
 # The instructions that make matrix products of small numbers fast.
-_TELLING_FLAGS = ("amx_bf16", "amx_tile", "avx2", "avx512_bf16", "avx512f", "bf16", "i8mm")
+_TELLING_FLAGS = (
+    *("amx_bf16", "amx_int8", "avx2", "avx512_bf16", "avx512_vnni", "avx512f", "avx_vnni"),
+    *("bf16", "i8mm"),
+)
+
+_LIBRARIES = ("torch", "onnxruntime", "openvino")
+
+# There where the driver of a GPU is that torch can use: NVIDIA's, AMD's, WSL's.
+_GPU_DEVICES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
 
 
 def machine_key() -> str:
@@ -19,7 +29,7 @@ def machine_key() -> str:
     name = facts.get("model name") or platform.processor() or platform.machine()
     generation = "/".join(facts.get(key, "?") for key in ("cpu family", "model"))
     telling = ",".join(flag for flag in _TELLING_FLAGS if flag in features)
-    libraries = " ".join(f"{each} {_version(each)}" for each in ("torch", "onnxruntime"))
+    libraries = " ".join(f"{each} {_version(each)}" for each in _LIBRARIES)
     return f"{name} {generation} [{telling}] x{available_cores()}; {libraries}"
 
 
@@ -30,6 +40,16 @@ def has_bfloat16() -> bool:
     """
     features = features_of(processor_facts())
     return not features.isdisjoint({"amx_bf16", "avx512_bf16", "bf16"})
+
+
+def may_have_gpu() -> bool:
+    """Whether asking torch for a GPU is worth the seconds that importing it takes."""
+    if sys.platform == "darwin":
+        return platform.machine() == "arm64"
+    if sys.platform == "win32":
+        system = Path(os.environ.get("SYSTEMROOT", "C:/Windows")) / "System32"
+        return (system / "nvcuda.dll").exists()
+    return any(Path(device).exists() for device in _GPU_DEVICES)
 
 
 def processor_facts(cpuinfo: str = "/proc/cpuinfo") -> dict[str, str]:

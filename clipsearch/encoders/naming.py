@@ -4,6 +4,7 @@ starter | fast | balanced | best | multilingual    a preset
 ViT-B-32/laion2b_s34b_b79k                         an open_clip architecture and tag
 hf-hub:organisation/repository                     a repository in open_clip's format
 ./a/directory                                      open_clip_config.json and weights
+./a/run                                            what `clipsearch finetune` or `train` made
 ./a/checkpoint.safetensors                         weights beside an open_clip_config.json
 ViT-B-32@./a/checkpoint.safetensors                weights of a known architecture
 """
@@ -14,7 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clipsearch.encoders.presets import PRESETS, preset
+from clipsearch.encoders.weights import CONFIG_NAME
 from clipsearch.errors import UsageError
+
+# What tells the directory of a training run, and where its model is.
+RUN_SETTINGS = "settings.json"
+RUN_MODEL = "model"
 
 WEIGHTS_SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".pt2", ".npz", ".npy")
 
@@ -130,8 +136,25 @@ def _looks_like_path(name: str) -> bool:
 
 def _from_path(path: Path) -> LocalSource:
     absolute = path.resolve()
+    if _is_run(absolute):
+        return _from_run(absolute)
     if os.path.isdir(absolute):
         return LocalSource(str(absolute), absolute)
     if os.path.isfile(absolute):
         return LocalSource(str(absolute), absolute.parent, absolute)
     raise UsageError(f"there is no model directory or checkpoint file {str(path)!r}")
+
+
+def _is_run(directory: Path) -> bool:
+    """Whether a directory is that of a training run; one that holds a model itself is not."""
+    return os.path.isfile(directory / RUN_SETTINGS) and not os.path.exists(directory / CONFIG_NAME)
+
+
+def _from_run(run: Path) -> LocalSource:
+    model = run / RUN_MODEL
+    if not os.path.isfile(model / CONFIG_NAME):
+        raise UsageError(
+            f"the training run {str(run)!r} has no model yet: it has not come to its end",
+            f"Go on with: clipsearch finetune --resume {run}",
+        )
+    return LocalSource(str(run), model)

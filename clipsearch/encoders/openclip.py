@@ -34,13 +34,17 @@ _SIGLIP_MEAN = (0.5, 0.5, 0.5)
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """A model in torch, in evaluation mode on the processor, with what belongs to it."""
+    """A model in torch, in evaluation mode on the processor, with what belongs to it.
+
+    `trainable` are the names of the parameters that its architecture does not fix.
+    """
 
     model: Any
     tokenizer: Any
     preprocess: Preprocess
     context_length: int
     embed_dim: int
+    trainable: frozenset[str] = frozenset()
 
 
 def load_model(directory: Path) -> LoadedModel:
@@ -70,6 +74,7 @@ def load_model(directory: Path) -> LoadedModel:
             f"open_clip cannot load this model: {_first_line(error)}",
             "Check that the weights belong to this architecture",
         ) from error
+    trainable = frozenset(name for name, p in model.named_parameters() if p.requires_grad)
     model.eval().requires_grad_(False)
     _refuse_non_numbers(model)
     text_config = config["model_cfg"]["text_cfg"]
@@ -79,6 +84,7 @@ def load_model(directory: Path) -> LoadedModel:
         preprocess=_preprocess(model.visual.preprocess_cfg),
         context_length=int(text_config.get("context_length", tokenizer.context_length)),
         embed_dim=int(config["model_cfg"]["embed_dim"]),
+        trainable=trainable,
     )
 
 

@@ -27,7 +27,7 @@ def open_session(path: Path, *, bulk: bool) -> Any:
     """
     import onnxruntime
 
-    _refuse_foreign_data(path)
+    refuse_foreign_data(path)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = available_cores()
@@ -56,7 +56,7 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
-def _refuse_foreign_data(path: Path) -> None:
+def refuse_foreign_data(path: Path) -> None:
     """Read the graph and refuse weights anywhere but in the file that belongs to it.
 
     ONNX lets a graph name any path as the place of its weights; ours name exactly one file.

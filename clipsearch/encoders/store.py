@@ -8,6 +8,7 @@
         tokenizer.json
         vocabulary.txt               only for models that say which words they know
         bulk.json                    what was measured on which machine (`bulk`)
+        int8-*.npz                   how the image tower becomes int8 (`int8`), named by digest
 
 A folder appears under its name only when it is complete. Sizes are checked whenever a model is
 opened; contents when it is opened for bulk work and by `verify`. model.json carries a digest of

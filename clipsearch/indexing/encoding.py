@@ -2,7 +2,8 @@
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 
 import numpy as np
 
@@ -27,14 +28,14 @@ class Encoding:
         self,
         catalogue: Catalogue,
         model_id: int,
-        encoder: ImageEncoder,
+        load_encoder: Callable[[], ImageEncoder],
         tally: Tally,
         progress: Progress,
         already_done: int,
     ) -> None:
         self._catalogue = catalogue
         self._model_id = model_id
-        self._encoder = encoder
+        self._load_encoder = load_encoder
         self._tally = tally
         self._progress = progress
         self._done = already_done
@@ -64,6 +65,11 @@ class Encoding:
                 self._progress("encode", self._done + self.finished, total)
         self._commit()
         self._progress("encode", self._done + self.finished, total)
+
+    @cached_property
+    def _encoder(self) -> ImageEncoder:
+        # Loaded when the first photos are there: the reader goes on with the next meanwhile.
+        return self._load_encoder()
 
     def _is_known(self, content_hash: bytes) -> bool:
         return self._catalogue.has_embedding(self._model_id, content_hash)
@@ -116,8 +122,9 @@ class Encoding:
         """Vectors by content hash, and the hashes for which the model gave nothing finite."""
         if not self._pixels:
             return {}, set()
+        encoder = self._encoder
         started = time.monotonic()
-        rows = self._encoder.encode_image(np.stack(list(self._pixels.values())))  # (batch, dim)
+        rows = encoder.encode_image(np.stack(list(self._pixels.values())))  # (batch, dim)
         self._adapt(len(rows), time.monotonic() - started)
         usable = np.isfinite(rows).all(axis=1) & (np.abs(np.linalg.norm(rows, axis=1) - 1) < 1e-2)
         vectors = {h: row for h, row, ok in zip(self._pixels, rows, usable, strict=True) if ok}

@@ -36,8 +36,8 @@ def index(
 ) -> IndexSummary:
     """Bring the library up to date with `folders` (all its roots when empty).
 
-    Only new and changed files are read. `load_encoder(n)` is called once, when there are n > 0
-    files to read, so that a run with nothing to do loads no model. Another `model` than the
+    Only new and changed files are read. `load_encoder(n)` is called once, when the first of n files
+    is to be encoded, so that a run with nothing to encode loads no model. Another `model` than the
     library's active one gets its own embeddings beside the old ones, over all roots, and becomes
     active when no photo is left without one. `retry` reads files again that had a problem.
     Ctrl-C (KeyboardInterrupt) keeps every committed batch and returns with `interrupted` set.
@@ -139,12 +139,15 @@ class _Run:
     ) -> None:
         if not self._pending:
             return
-        self._progress("model", 0, None)
-        encoder = load_encoder(len(self._pending))
+
+        def load() -> ImageEncoder:
+            self._progress("model", 0, None)
+            return load_encoder(len(self._pending))
+
         roots = {scan.scope.root.root_id: scan.scope.root.path for scan, _ in self._scans}
         already_done = self._tally.found - len(self._pending)
         encoding = Encoding(
-            self._catalogue, model_id, encoder, self._tally, self._progress, already_done
+            self._catalogue, model_id, load, self._tally, self._progress, already_done
         )
         with PhotoReader(self._model.preprocess, min(readers, len(self._pending))) as reader:
             try:

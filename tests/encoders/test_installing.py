@@ -193,26 +193,6 @@ def test_words_it_knows_come_with_a_model(own, installed, tmp_path):
     assert before.unknown_words("a zebra") == []
 
 
-def test_the_bulk_encoder_for_few_photos_is_the_exported_tower(own):
-    from clipsearch.encoders.exported import ExportedImageEncoder
-
-    assert isinstance(load_bulk_encoder(own.info, own.models, expected=10), ExportedImageEncoder)
-    assert not (own.folder / "bulk.json").exists()
-
-
-def test_the_bulk_encoder_for_many_photos_is_measured_and_agrees(own, monkeypatch):
-    monkeypatch.setattr("clipsearch.encoders.bulk._is_busy", lambda: False)
-    pixels = np.random.default_rng(5).integers(0, 256, (4, 32, 32, 3), np.uint8)
-    many = load_bulk_encoder(own.info, own.models)
-    (candidates,) = json.loads((own.folder / "bulk.json").read_text()).values()
-    assert [each["name"] for each in candidates][:2] == ["onnxruntime", "torch cpu float32"]
-    few = load_towers(own.info, own.models).image
-    cosines = (many.encode_image(pixels) * few.encode_image(pixels)).sum(axis=1)
-    assert cosines.min() >= 0.995
-    again = load_bulk_encoder(own.info, own.models)
-    assert type(again) is type(many)
-
-
 def test_a_repository_is_fetched_pinned_and_installed(installed, tmp_path, monkeypatch):
     from huggingface_hub import constants
 

@@ -85,3 +85,20 @@ def test_the_starter_says_that_part_of_its_photos_were_for_research() -> None:
     known = preset("starter")
     assert known is not None
     assert "research use" in known.licence
+
+
+def test_a_training_run_stands_for_the_model_it_made(tmp_path):
+    run = tmp_path / "run"
+    (run / "model").mkdir(parents=True)
+    (run / "settings.json").write_text("{}")
+    with pytest.raises(UsageError, match=r"has no model yet.*--resume"):
+        resolve(str(run), tmp_path)
+    (run / "model" / "open_clip_config.json").write_text("{}")
+    assert resolve(str(run), tmp_path) == LocalSource(str(run), run / "model")
+
+
+def test_a_model_directory_with_a_settings_file_is_itself(tmp_path):
+    (tmp_path / "settings.json").write_text("{}")
+    (tmp_path / "open_clip_config.json").write_text("{}")
+    (tmp_path / "model").mkdir()
+    assert resolve(str(tmp_path), tmp_path) == LocalSource(str(tmp_path), tmp_path)

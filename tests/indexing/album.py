@@ -16,7 +16,7 @@ from PIL import Image
 from clipsearch.encoders.fake import FAKE, FakeImageEncoder
 from clipsearch.indexing import IndexSummary, index
 from clipsearch.library import Library
-from clipsearch.types import Floats, ImageEncoder, ModelInfo, Pixels
+from clipsearch.types import Floats, ImageEncoder, ModelInfo, Pixels, Progress, no_progress
 
 Colour = tuple[int, int, int]
 
@@ -66,6 +66,7 @@ class Album:
         load_encoder: Callable[[int], ImageEncoder] | None = None,
         retry: bool = False,
         confirm_missing: bool = False,
+        progress: Progress = no_progress,
     ) -> IndexSummary:
         with Library.open(self.library, create=True) as library:
             return index(
@@ -75,6 +76,7 @@ class Album:
                 [os.fsencode(folder) for folder in folders or (self.photos,)],
                 retry=retry,
                 confirm_missing=confirm_missing,
+                progress=progress,
             )
 
     def stored(self) -> dict[str, Floats]:

@@ -227,11 +227,11 @@ def test_a_disk_that_goes_away_during_a_switch_costs_nothing(album: Album) -> No
     other = replace(FAKE, name="other", fingerprint="f" * 64)
     away = album.photos.parent / "away"
 
-    def unplug(expected: int) -> CountingEncoder:
-        album.photos.rename(away)
-        return CountingEncoder()
+    def unplug(stage: str, done: int, total: int | None) -> None:
+        if stage == "scan":
+            album.photos.rename(away)
 
-    summary = album.index(model=other, load_encoder=unplug)
+    summary = album.index(model=other, progress=unplug)
     assert not summary.model_activated
     assert summary.gone == 9
     assert adds_up(summary)
@@ -280,15 +280,23 @@ def test_a_file_that_vanishes_before_it_is_read_leaves_nothing_behind(album: Alb
     album.add("a.png", RED)
     doomed = album.add("b.png", GREEN)
 
-    def vanish(expected: int) -> CountingEncoder:
-        doomed.unlink()
-        return album.encoder
+    def vanish(stage: str, done: int, total: int | None) -> None:
+        if stage == "scan":
+            doomed.unlink()
 
-    summary = album.index(load_encoder=vanish)
+    summary = album.index(progress=vanish)
     assert (summary.gone, summary.new) == (1, 1)
     assert summary.complete
     with Library.open(album.library) as library:
         assert list(library.catalogue.problems()) == []
+
+
+def test_a_moved_photo_loads_no_model(album: Album) -> None:
+    path = album.add("a.png", RED)
+    album.index()
+    path.rename(path.with_name("b.png"))
+    summary = album.index(load_encoder=lambda expected: pytest.fail("loaded"))
+    assert (summary.moved, summary.encoded) == (1, 0)
 
 
 def test_one_arrival_stands_for_one_move_across_roots(album: Album) -> None:
