@@ -1,17 +1,22 @@
 """clipsearch against rclip 3.3: the same photos, the same weights, one run on one machine.
 
-    python benchmarks/rclip.py --photos FOLDER [--work runs/rclip] [--count 1000] [--rounds 2]
+    python benchmarks/rclip.py --photos FOLDER [--work DIR] [--count N] [--rounds N] [--index-only]
 
 Both programs get a ViT-B-32-256 with the same random weights (speed does not depend on the
 values): clipsearch as an open_clip directory, rclip as ONNX files in its data directory. Photos
 are brought to 500 pixels on the long side, the size of the comparison in README. rclip is
 installed into an environment of its own. Rounds alternate, so that whatever else the machine
 does falls on both; CPU seconds are printed beside wall seconds because they suffer less from it.
+Every index run is printed with its phases, read off the progress that both report on standard
+error: the rate between the first and the last report, and all the time besides. clipsearch's first
+run includes measuring which runtime and precision suit this machine, unless runs/rclip/models
+remembers it.
 """
 
 import argparse
 import json
 import os
+import re
 import resource
 import shutil
 import statistics
@@ -31,24 +36,53 @@ ARCHITECTURE = "ViT-B-32-256"
 QUERIES = ["a dog on the beach", "a red car", "people at a table", "mountains", "a street at night"]
 
 
+# How many photos are done, as each program says it on standard error.
+OUR_COUNT = re.compile(rb'"stage": "encode", "done": (\d+)')
+THEIR_COUNT = re.compile(rb"(\d+)(?:/\d+ |images )\[")
+
+
 @dataclass(frozen=True)
 class Run:
+    """Seconds of one run; `rate` is photos a second between the first and the last report."""
+
     wall: float
     cpu: float
+    rate: float = 0.0
 
 
-def timed(command: list[str], environment: dict[str, str], folder: Path) -> Run:
+def timed(
+    command: list[str], environment: dict[str, str], folder: Path, count: re.Pattern[bytes]
+) -> Run:
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     started = time.monotonic()
-    done = subprocess.run(
-        command, env=os.environ | environment, cwd=folder, capture_output=True, check=False
+    process = subprocess.Popen(
+        command,
+        env=os.environ | environment,
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
     )
+    reports: list[tuple[float, int]] = []
+    said = b""
+    with process:
+        while block := os.read(process.stderr.fileno(), 65536):
+            said = said[-2000:] + block
+            found = count.findall(said)
+            if found and int(found[-1]) > (reports[-1][1] if reports else 0):
+                reports.append((time.monotonic(), int(found[-1])))
     wall = time.monotonic() - started
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    if done.returncode:
-        sys.exit(f"{command} ended with {done.returncode}:\n{done.stderr.decode()[-2000:]}")
+    if process.returncode:
+        sys.exit(f"{command} ended with {process.returncode}:\n{said.decode()[-2000:]}")
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return Run(wall, cpu)
+    return Run(wall, cpu, rate_of(reports))
+
+
+def rate_of(reports: list[tuple[float, int]]) -> float:
+    if len(reports) < 2:
+        return 0.0
+    (first_at, first), (last_at, last) = reports[0], reports[-1]
+    return (last - first) / (last_at - first_at)
 
 
 def photos(source: Path, target: Path, count: int) -> None:
@@ -140,7 +174,7 @@ class Rclip:
         flags = ["--no-indexing"] if no_indexing else []
         environment = {"RCLIP_DATADIR": str(self.data), "HF_HUB_OFFLINE": "1"}
         command = [self.program, *flags, "--filepath-only", "-t", "10", query]
-        return timed(command, environment, self.album)
+        return timed(command, environment, self.album, THEIR_COUNT)
 
 
 class Clipsearch:
@@ -154,15 +188,25 @@ class Clipsearch:
         }
         self.album = album
         # Installing (exporting both towers) is done once in a model's life.
-        timed([*self.program, "models", "pull", self.model], self.environment, album)
+        timed([*self.program, "models", "pull", self.model], self.environment, album, OUR_COUNT)
 
     def index(self) -> Run:
         shutil.rmtree(self.library, ignore_errors=True)
-        command = [*self.program, "index", str(self.album), "--model", self.model, "--quiet"]
-        return timed(command, self.environment, self.album)
+        command = [*self.program, "index", str(self.album), "--model", self.model, "--json"]
+        return timed(command, self.environment, self.album, OUR_COUNT)
 
     def search(self, query: str) -> Run:
-        return timed([*self.program, "search", query, "-k", "10"], self.environment, self.album)
+        command = [*self.program, "search", query, "-k", "10"]
+        return timed(command, self.environment, self.album, OUR_COUNT)
+
+
+def phases(name: str, run: Run, count: int) -> None:
+    besides = max(0.0, run.wall - count / run.rate) if run.rate else 0.0
+    print(
+        f"  {name:10} {run.wall:7.2f} s = {count} photos at {run.rate:5.1f}/s + {besides:5.2f} s; "
+        f"{run.cpu:7.2f} s CPU; {load_average()}",
+        flush=True,
+    )
 
 
 def report(title: str, ours: list[Run], theirs: list[Run], per: int = 1) -> None:
@@ -183,6 +227,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("runs/rclip"))
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--index-only", action="store_true")
     arguments = parser.parse_args()
     work = arguments.work.resolve()
     album = work / f"photos-{arguments.count}"
@@ -192,9 +237,21 @@ def main() -> None:
     print(f"{machine()}; {load_average()}; {ARCHITECTURE}, {arguments.count} photos", flush=True)
     indexed: tuple[list[Run], list[Run]] = ([], [])
     for _ in range(arguments.rounds):
-        indexed[0].append(ours.index())
-        indexed[1].append(theirs.index())
+        for name, program, runs in (
+            ("clipsearch", ours, indexed[0]),
+            ("rclip", theirs, indexed[1]),
+        ):
+            runs.append(program.index())
+            phases(name, runs[-1], arguments.count)
     report("index, end to end", *indexed, per=arguments.count)
+    rates = [statistics.median(run.rate for run in runs) for runs in indexed]
+    print(
+        f"{'index, after start-up':24} clipsearch {rates[0]:.1f}/s   rclip {rates[1]:.1f}/s   "
+        f"ratio {rates[0] / rates[1]:.2f}",
+        flush=True,
+    )
+    if arguments.index_only:
+        return
     searched: tuple[list[Run], list[Run]] = ([], [])
     for query in QUERIES:
         searched[0].append(ours.search(query))
