@@ -13,23 +13,35 @@ PACKAGE = Path(clipsearch.__file__).parent
 # Layers from the top down; a room may import from lower layers and from itself.
 LAYERS: list[set[str]] = [
     {"cli"},
-    {"indexing", "searching", "classifying", "checking", "demonstrating"},
+    {
+        "indexing",
+        "searching",
+        "classifying",
+        "teaching",
+        "finetuning",
+        "evaluating",
+        "checking",
+        "demonstrating",
+    },
     {
         "library",
         "photos",
         "query",
-        "ranking",
         "prompts",
         "labels",
         "encoders",
+        "concepts",
+        "pairs",
         "training",
     },
+    {"ranking", "metrics"},
     {"storage"},
     {"types", "errors", "failpoints"},
 ]
 HEAVY = {"torch", "torchvision", "open_clip", "timm", "transformers"}
 HEAVY_ROOMS = (
     "encoders/openclip",
+    "encoders/originals",
     "encoders/exporting",
     "encoders/tokenizing",
     "encoders/bulk_torch",

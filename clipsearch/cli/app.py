@@ -5,7 +5,19 @@ from typing import Annotated
 import typer
 
 import clipsearch
-from clipsearch.cli import classify, demo, doctor, index, library, models, search
+from clipsearch.cli import (
+    classify,
+    demo,
+    doctor,
+    evaluate,
+    finetune,
+    index,
+    library,
+    models,
+    search,
+    teach,
+    train,
+)
 from clipsearch.cli.arguments import QueryCommand, examples
 from clipsearch.cli.output import say
 
@@ -15,6 +27,8 @@ EXAMPLES = examples(
     "clipsearch search ./rex.jpg                     search by example",
     "clipsearch search beach +./rex.jpg -people      both, leaving something out",
     "clipsearch classify ~/Inbox --labels cat,dog    name what is in photos",
+    "clipsearch teach rex rex1.jpg rex2.jpg          then: clipsearch search @rex",
+    "clipsearch finetune photos.csv --model starter  a better model for your own photos",
     "clipsearch doctor                               when something is wrong",
 )
 
@@ -46,6 +60,10 @@ def clipsearch_command(
 app.command("index", epilog=index.EXAMPLES)(index.index)
 app.command("search", epilog=search.EXAMPLES, cls=QueryCommand)(search.search)
 app.command("classify", epilog=classify.EXAMPLES)(classify.classify)
+app.command("teach", epilog=teach.EXAMPLES)(teach.teach)
+app.command("finetune", epilog=finetune.EXAMPLES)(finetune.finetune)
+app.command("train", epilog=train.EXAMPLES)(train.train)
+app.command("evaluate", epilog=evaluate.EXAMPLES)(evaluate.evaluate)
 app.add_typer(models.models_app)
 app.add_typer(library.library_app)
 app.command("doctor", epilog=doctor.EXAMPLES)(doctor.doctor)

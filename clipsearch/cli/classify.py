@@ -41,6 +41,7 @@ EXAMPLES = examples(
     "clipsearch classify --all --labels-file labels.txt --csv > labels.csv",
     "clipsearch classify ~/Inbox --labels cat,dog --none-of-these --copy-to ~/Sorted",
     "clipsearch classify --all --labels beach,people,night --multi-label",
+    "clipsearch classify ~/Inbox --labels @rex,cat --none-of-these",
     "clipsearch classify ~/Sorted --truth-from-folders      how often the folders agree",
 )
 
@@ -63,7 +64,8 @@ def classify(
     labels: Annotated[
         str | None,
         typer.Option(
-            metavar="A,B", help="Labels; NAME=WORDS shows NAME and has the model read WORDS."
+            metavar="A,B",
+            help="Labels; NAME=WORDS shows NAME and has the model read WORDS; @NAME was taught.",
         ),
     ] = None,
     labels_file: Annotated[
@@ -134,7 +136,7 @@ def classify(
         raise UsageError("no labels are given", "Write them like this: --labels cat,dog")
     delivery = delivery_of(copy_to, link_to)
 
-    from clipsearch.classifying import Rule, TruthTally, embed_labels
+    from clipsearch.classifying import Rule, TruthTally, classes_of
     from clipsearch.prompts import DEFAULT_SET, own_templates, template_set
 
     sentences = own_templates(template) if template else template_set(templates or DEFAULT_SET)
@@ -152,15 +154,15 @@ def classify(
             warn_of_copies_found(delivery, [root.path for root in opened.catalogue.roots()])
         towers = _towers(opened, library, model, progress)
         wanted = _labels(labels, labels_file, targets, opened)
-        classes = embed_labels(towers, wanted, sentences, progress)
+        classes = classes_of(opened, towers, wanted, sentences, progress)
         for warning in classes.warnings:
             note(f"clipsearch: {visible(warning)}.")
-        passed = Passed(TruthTally(wanted), keep_paths=delivery is not None)
+        passed = Passed(TruthTally(classes.labels), keep_paths=delivery is not None)
         results = passed.count(_outcomes(opened, targets, classes, rule), progress)
         if json:
             say_labels_json(results, with_truth=truth_from_folders)
         elif csv:
-            say_labels_csv(results, min(top_n, len(wanted)))
+            say_labels_csv(results, min(top_n, len(classes.labels)))
         else:
             kept = list(results)
     if not (json or csv):

@@ -20,6 +20,7 @@ EXAMPLES = examples(
     'clipsearch search "a dog on the beach"',
     "clipsearch search ./rex.jpg                          photos like this one",
     "clipsearch search beach +./rex.jpg -people           both, without people",
+    "clipsearch search beach +@rex                        what was taught: see clipsearch teach",
     "clipsearch search sunset in:2023 after:2023-06-01 camera:X100V",
     "clipsearch search receipt -k 100 --copy-to ~/receipts",
     "clipsearch search cat --print0 | xargs -0 ls -l",
@@ -34,8 +35,8 @@ def search(
         list[str],
         typer.Argument(
             metavar="QUERY",
-            help="Words, photos (./rex.jpg), +more, -less, in:FOLDER, -in:FOLDER, after:DATE, "
-            "before:DATE, camera:NAME; a weight is written beach^2.",
+            help="Words, photos (./rex.jpg), @taught names, +more, -less, in:FOLDER, -in:FOLDER, "
+            "after:DATE, before:DATE, camera:NAME; a weight is written beach^2.",
             show_default=False,
         ),
     ],
@@ -73,8 +74,9 @@ def search(
     from clipsearch.query import parse_query
     from clipsearch.searching import search as search_photos
 
-    asked = parse_query(query, os.path.isfile)
     with open_library(library) as opened:
+        names = opened.catalogue.concepts
+        asked = parse_query(query, os.path.isfile, lambda name: names.called(name) is not None)
         roots = [root.path for root in opened.catalogue.roots()]
         answer = search_photos(opened, towers_of(opened), asked, top_k=top_k, min_score=min_score)
     for name in _photos_taken_for_words(query, asked):

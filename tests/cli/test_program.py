@@ -55,7 +55,7 @@ def test_short_and_long_help_are_the_same(name: list[str], program: Program) -> 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["serch", "dog"], "Did you mean 'search'?"),
+        (["serch", "dog"], "Did you mean 'search'"),
         (["search", "dog", "--jsn"], "Did you mean --json?"),
         (["index", "--librari", "x"], "Did you mean --library?"),
         (["search"], "Missing argument"),
