@@ -21,6 +21,7 @@ import torch
 import torch.distributed as dist
 from numpy.typing import NDArray
 from photo_sets import album_photos, near_duplicates, read_set, thumbnails
+from safetensors.torch import load_file
 from torch import Tensor
 from torch.multiprocessing.spawn import spawn
 
@@ -94,6 +95,7 @@ class Options:
     sizes: tuple[SizeStage, ...]
     workers: int
     seed: int
+    weights: Path | None
 
 
 def kept_photos(data: Path, name: str, cache: Path) -> NDArray[np.bool_]:
@@ -159,6 +161,8 @@ def run_worker(worker: int, options: Options) -> None:
     captions = CaptionTokens(concepts)
     towers = architecture(options.tower)
     clip = open_clip.CLIP(**towers)
+    if options.weights is not None:
+        clip.load_state_dict(load_file(options.weights / "open_clip_model.safetensors"))
     clip.token_embedding = captions.tokens.shrink(clip.token_embedding)
     learner = Learner(clip).to(memory_format=torch.channels_last)
     schedule = Schedule(
@@ -232,6 +236,7 @@ def parse(arguments: Sequence[str]) -> Options:
     )
     parser.add_argument("--workers", type=int, default=2, help="processes, one core each")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--weights", type=Path, help="exported model a new run begins with")
     given = parser.parse_args(arguments)
     stages = [part.split(":") for part in given.sizes.split(",")]
     return Options(
@@ -245,6 +250,7 @@ def parse(arguments: Sequence[str]) -> Options:
         tuple(SizeStage(float(until), int(size)) for until, size in stages),
         given.workers,
         given.seed,
+        given.weights,
     )
 
 
