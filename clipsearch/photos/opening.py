@@ -77,6 +77,8 @@ def _decoding(name: str, limits: ReadLimits) -> Iterator[None]:
     except Exception as error:
         if "MAX_TEXT_CHUNK" in str(error):
             raise RefusedPhoto("a text in the PNG is over Pillow's limit of 1 MB") from error
+        if "MAX_TEXT_MEMORY" in str(error):
+            raise RefusedPhoto("the texts in the PNG are over Pillow's limit of 64 MB") from error
         # Decoders answer damaged bytes with nearly every exception there is. None of them may
         # cost more than this photo, and all of them mean the same.
         raise DamagedPhoto(f"damaged {name}: {_plain(error)}") from error

@@ -4,10 +4,11 @@ import io
 
 from PIL import Image
 
-from clipsearch.errors import DamagedPhoto
-from clipsearch.photos import exif, formats
+from clipsearch.errors import DamagedPhoto, RefusedPhoto
+from clipsearch.photos import exif, formats, webp
 from clipsearch.photos.complaints import collect_complaints
 from clipsearch.photos.decoded import DecodedPhoto
+from clipsearch.photos.endings import require_end
 from clipsearch.photos.limits import ReadLimits
 from clipsearch.photos.memory import require_memory, require_size
 from clipsearch.photos.resize import Box, resized_size
@@ -19,6 +20,12 @@ _DECODING_MARGIN = 2
 
 # Photos below this are never shrunk before the resize, which then equals open_clip's to the bit.
 _HUGE_PIXELS = 25_000_000
+# What decoding holds of a WebP picture, in bytes a pixel.
+_WEBP_BYTES = 12.0
+# A progressive JPEG has some ten scans, and each of them goes over the whole photo: a small file
+# with thousands would take minutes.
+_MOST_SCANS = 200
+_START_OF_SCAN = b"\xff\xda"
 _REDUCIBLE_MODES = ("L", "RGB", "RGBA", "CMYK")
 
 # What each way of turning does to the stored columns and rows, before it swaps them or not.
@@ -45,6 +52,8 @@ def decode_with_pillow(
     PhotoError for what is over a limit, and whatever Pillow raises for damaged bytes.
     """
     formats.load_plugin(name)
+    if name == "WEBP":
+        _require_canvas(data, limits)
     with Image.open(io.BytesIO(data), formats=(name,)) as image:
         full_size = image.size
         require_size(full_size, limits)
@@ -53,10 +62,13 @@ def decode_with_pillow(
             box = _scale_decoding(image, exif.transposition(exif.read_exif(image)), preprocess)
         needed = _needed_bytes(image, name, full_size, whole=preprocess is None)
         require_memory(full_size, len(data) + needed, limits)
+        if image.info.get("progressive") and data.count(_START_OF_SCAN) > _MOST_SCANS:
+            raise RefusedPhoto(f"a progressive JPEG of over {_MOST_SCANS} scans")
         if name == "TIFF":
             _load_strictly(image)
         else:
             image.load()
+        require_end(name, data)
         # Only now: of some formats Pillow decodes all there is when it is asked for EXIF data, and
         # what goes wrong then must not pass for damaged EXIF.
         entries = exif.read_exif(image)
@@ -74,6 +86,14 @@ def decode_with_pillow(
         decoded.info = image.info
     upright_size = full_size[::-1] if _swaps_sides(turned) else full_size
     return DecodedPhoto(decoded, upright_size, entries, box)
+
+
+def _require_canvas(data: bytes, limits: ReadLimits) -> None:
+    """Refuse a WebP picture that is over a limit before libwebp reserves memory for it."""
+    size = webp.declared_size(data)
+    if size is not None:
+        require_size(size, limits)
+        require_memory(size, len(data) + _WEBP_BYTES * size[0] * size[1], limits)
 
 
 def _load_strictly(image: Image.Image) -> None:
@@ -154,7 +174,7 @@ def _needed_bytes(
     way.
     """
     pixels = image.width * image.height
-    decoder = {"WEBP": 12.0, "AVIF": 5.0}.get(name, 0.5) * pixels
+    decoder = {"WEBP": _WEBP_BYTES, "AVIF": 5.0}.get(name, 0.5) * pixels
     if image.info.get("progressive"):
         # libjpeg keeps the coefficients of the whole photo until the last scan.
         decoder = 6.0 * full_size[0] * full_size[1]
