@@ -105,6 +105,7 @@ def test_labels_from_a_table_without_header(tmp_path: Path) -> None:
         ("a.csv", b'"' + b"x\n" * 100_000, "field larger than field limit"),
     ],
 )
+@pytest.mark.row("H3")
 def test_files_are_refused_by_line(tmp_path: Path, name: str, data: bytes, message: str) -> None:
     path = tmp_path / name
     path.write_bytes(data)
@@ -112,6 +113,7 @@ def test_files_are_refused_by_line(tmp_path: Path, name: str, data: bytes, messa
         labels_from_file(str(path))
 
 
+@pytest.mark.row("H3")
 def test_too_many_labels(tmp_path: Path) -> None:
     path = tmp_path / "many.txt"
     path.write_text("\n".join(map(str, range(MAX_LABELS + 1))))

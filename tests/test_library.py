@@ -251,6 +251,7 @@ def damage_all(path: Path) -> None:
 @pytest.mark.parametrize(
     "damage", [remove, damage_a_byte, damage_the_end, damage_all], ids=lambda d: d.__name__
 )
+@pytest.mark.row("F1")
 def test_a_damaged_snapshot_changes_no_answer_and_is_replaced(
     library: Library, damage: object, searches: list[Ids | None]
 ) -> None:
@@ -265,6 +266,7 @@ def test_a_damaged_snapshot_changes_no_answer_and_is_replaced(
     assert len(searches) == 2
 
 
+@pytest.mark.row("F1")
 def test_the_snapshot_of_another_library_is_not_believed(library: Library, tmp_path: Path) -> None:
     path = next(library.directory.glob("*.faiss"))
     with Library.open(tmp_path / "second", create=True) as second:
@@ -276,6 +278,7 @@ def test_the_snapshot_of_another_library_is_not_believed(library: Library, tmp_p
         assert nearest(second, 20) == expected(second, 20)
 
 
+@pytest.mark.row("F1")
 def test_a_restored_backup_does_not_believe_a_snapshot_of_the_lost_future(
     library: Library, tmp_path: Path
 ) -> None:
@@ -351,6 +354,8 @@ def test_vectors_come_in_the_order_asked_for(library: Library) -> None:
         (np.array([[np.inf, 0, 0, 1]], np.float32), UsageError),
     ],
 )
+@pytest.mark.row("G4")
+@pytest.mark.row("G5")
 def test_queries_that_do_not_fit_are_refused(
     library: Library, vectors: Floats, error: type[Exception]
 ) -> None:

@@ -161,6 +161,7 @@ def test_filters(typed: str, wanted: PhotoFilter) -> None:
         ("+a " * (MAX_TERMS + 1), "51 terms"),
     ],
 )
+@pytest.mark.row("G9")
 def test_refused(typed: str, message: str) -> None:
     with pytest.raises(QueryError, match=re.escape(message)):
         parse_query(typed, is_file)
@@ -193,6 +194,7 @@ TYPED = st.lists(MARKS | st.text(max_size=4) | st.characters(), max_size=12).map
 
 
 @given(TYPED)
+@pytest.mark.row("G9")
 def test_anything_typed_is_a_query_or_refused(typed: str) -> None:
     try:
         query = parse_query(typed, is_file)

@@ -36,6 +36,7 @@ def test_terms_that_cancel_are_refused() -> None:
         combine(floats([X, X]), floats([1, -1]))
 
 
+@pytest.mark.row("G5")
 def test_a_vector_that_is_not_finite_is_refused() -> None:
     with pytest.raises(ClipsearchError, match="not finite"):
         combine(floats([X, [np.nan, 0]]), floats([1, 1]))
@@ -51,6 +52,7 @@ def test_top_k_takes_the_highest_and_breaks_ties_by_key() -> None:
     assert top_k(scores, 3, np.array([9, 5, 8, 0, 7])).tolist() == [1, 4, 2]
 
 
+@pytest.mark.row("G5")
 def test_top_k_never_returns_nan_or_masked_scores() -> None:
     scores = floats([np.nan, 0.2, -np.inf, np.nan, 0.3])
     assert top_k(scores, 4).tolist() == [4, 1]

@@ -242,6 +242,7 @@ def test_unknown_words_and_cut_texts_are_said(album: Album) -> None:
     assert "only the beginning" in cut
 
 
+@pytest.mark.row("G4")
 def test_another_models_towers_are_refused(album: Album) -> None:
     other = replace(FAKE, name="other", fingerprint="0" * 64)
     with pytest.raises(ModelMismatchError, match="made with fake"):

@@ -78,6 +78,7 @@ def unescape(text: str) -> str:
 
 
 @given(st.text(st.characters(codec=None)))
+@pytest.mark.row("H1")
 def test_visible_loses_nothing_and_lets_nothing_through(name: str) -> None:
     shown = visible(name)
     assert unescape(shown) == name
@@ -90,6 +91,7 @@ def test_paths_of_any_bytes_come_back(path: bytes) -> None:
 
 
 @pytest.mark.parametrize("start", ["=1+1", "+1", "-1", "@SUM(A1)", "＝1", "'=1"])
+@pytest.mark.row("H2")
 def test_formulas_are_neutralised(start: str) -> None:
     assert csv_cell(start) == "'" + start
 
@@ -101,6 +103,7 @@ def test_cells_that_begin_with_control_characters_are_no_formula() -> None:
 
 
 @given(st.lists(st.text(st.characters(codec=None)), min_size=1))
+@pytest.mark.row("H2")
 def test_csv_rows_come_back_and_cells_are_injective(cells: list[str]) -> None:
     file = io.StringIO()
     csv.writer(file).writerow([csv_cell(cell) for cell in cells])
@@ -110,6 +113,7 @@ def test_csv_rows_come_back_and_cells_are_injective(cells: list[str]) -> None:
 
 
 @given(st.binary(), st.text(st.characters(codec=None)))
+@pytest.mark.row("H4")
 def test_json_lines_are_printable_utf8_and_come_back(path: bytes, label: str) -> None:
     line = json_line({**path_fields(path), "label": label})
     assert line.isprintable()

@@ -49,6 +49,7 @@ def trainer(tmp_path_factory: pytest.TempPathFactory) -> Trainer:
     return Trainer(tmp_path_factory.mktemp("trainer"))
 
 
+@pytest.mark.row("J7")
 def test_from_captions_to_a_model_that_the_library_switches_to(trainer: Trainer) -> None:
     done = trainer.run(
         *trainer.finetune("mine", "--epochs", "6", "--learning-rate", "3e-3", "--forgetting", "1")
@@ -97,6 +98,7 @@ def test_check_only_looks(trainer: Trainer) -> None:
     assert not list(trainer.folder.glob("finetune-*"))
 
 
+@pytest.mark.row("J4")
 def test_too_much_that_is_bad_is_refused_with_a_list(trainer: Trainer) -> None:
     table = trainer.album / "bad.csv"
     rows = "".join(f"gone{i}.png,nothing\n" for i in range(9))

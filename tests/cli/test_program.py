@@ -81,6 +81,7 @@ def test_control_characters_of_arguments_do_not_come_back(program: Program) -> N
     assert "no\\x1b[2Jthere\\nhere" in line
 
 
+@pytest.mark.row("H5")
 def test_a_reader_that_has_enough_is_no_failure(colours: Program) -> None:
     reading, writing = os.pipe()
     os.close(reading)
@@ -95,6 +96,7 @@ def test_a_reader_that_has_enough_is_no_failure(colours: Program) -> None:
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")
+@pytest.mark.row("H5")
 def test_a_full_disk_behind_standard_output_is_one_line(colours: Program) -> None:
     with open("/dev/full", "wb") as full:
         done = subprocess.run(
@@ -108,6 +110,7 @@ def test_a_full_disk_behind_standard_output_is_one_line(colours: Program) -> Non
     assert line.startswith("clipsearch: No space left on device")
 
 
+@pytest.mark.row("H5")
 def test_a_closed_standard_output_does_not_pass_for_delivery(colours: Program) -> None:
     done = subprocess.run(
         ["sh", "-c", 'exec "$@" >&-', "sh", *colours.command("library", "status")],
@@ -192,6 +195,7 @@ def test_names_can_be_shown_in_every_language(program: Program) -> None:
         assert answer.out.endswith("/Zürich 猫.png\n")
 
 
+@pytest.mark.row("H5")
 def test_an_encoding_without_the_characters_gets_escapes(program: Program) -> None:
     folder = program.folder / "Zürich"
     folder.mkdir()

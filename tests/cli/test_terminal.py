@@ -92,6 +92,7 @@ def evil(tmp_path_factory: pytest.TempPathFactory) -> Program:
     ],
     ids=lambda arguments: " ".join(arguments).replace("\x1b", "ESC"),
 )
+@pytest.mark.row("H1")
 def test_no_control_byte_gets_through(arguments: list[str], evil: Program) -> None:
     _, got = on_terminal(evil, *arguments)
     assert got
@@ -99,6 +100,7 @@ def test_no_control_byte_gets_through(arguments: list[str], evil: Program) -> No
 
 
 @pytest.mark.parametrize("columns", [1, 20, 300])
+@pytest.mark.row("H5")
 def test_paths_are_whole_at_any_width(columns: int, colours: Program) -> None:
     code, got = on_terminal(colours, "search", "red", "-k1", columns=columns)
     assert code == 0

@@ -48,6 +48,7 @@ def test_progress_counts_bytes_to_the_end(hub, tmp_path):
 
 
 @pytest.mark.parametrize("file", ["open_clip_model.safetensors", "open_clip_config.json"])
+@pytest.mark.row("G6")
 def test_wrong_bytes_of_the_right_size_are_refused_and_not_kept(hub, tmp_path, file):
     right = hub.files["org/model"][file]
     hub.served[file] = right[:-1] + bytes([right[-1] ^ 1])
@@ -60,6 +61,7 @@ def test_wrong_bytes_of_the_right_size_are_refused_and_not_kept(hub, tmp_path, f
     assert path.read_bytes() == right
 
 
+@pytest.mark.row("G6")
 def test_a_cut_download_goes_on_where_it_stopped(hub, tmp_path, monkeypatch):
     from huggingface_hub import constants
 
@@ -73,11 +75,13 @@ def test_a_cut_download_goes_on_where_it_stopped(hub, tmp_path, monkeypatch):
     assert ranges == ["bytes=300000-"]
 
 
+@pytest.mark.row("G6")
 def test_a_repository_that_is_not_there(hub):
     with pytest.raises(ModelUnavailableError, match="no public repository org/other"):
         open_repository("org/other")
 
 
+@pytest.mark.row("G6")
 def test_a_page_instead_of_the_hub(hub):
     hub.page = True
     with pytest.raises(ModelUnavailableError, match="something else than the hub answered"):
@@ -85,6 +89,7 @@ def test_a_page_instead_of_the_hub(hub):
 
 
 @pytest.mark.parametrize("status", [403, 500])
+@pytest.mark.row("G6")
 def test_a_hub_that_refuses(hub, status):
     hub.status = status
     with pytest.raises(ModelUnavailableError, match=rf"answered {status}.*--model starter"):

@@ -62,6 +62,7 @@ def test_text_vectors_are_open_clip_s(installed, original):
     assert np.abs(wanted[1] - wanted[3]).max() > 0.05
 
 
+@pytest.mark.row("G8")
 def test_vectors_do_not_depend_on_their_batch(installed):
     towers = load_towers(installed.info, installed.models)
     together = towers.text.encode_text(TEXTS * 20)
@@ -112,6 +113,7 @@ def test_torch_towers_agree_in_float32_and_bfloat16(installed):
     np.testing.assert_allclose(np.linalg.norm(half.encode_image(pixels), axis=1), 1, atol=1e-5)
 
 
+@pytest.mark.row("G7")
 def test_a_query_imports_no_training_library_and_opens_no_connection(installed):
     code = """
 import socket, sys

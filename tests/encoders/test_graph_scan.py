@@ -28,6 +28,7 @@ def test_weights_inside_refer_to_nothing():
     assert external_locations(model(graph(initializer=[inside]))) == set()
 
 
+@pytest.mark.row("G3")
 def test_initializers():
     weights = [outside("a", "x.data"), outside("b", "../../etc/passwd"), outside("c", "/abs")]
     assert external_locations(model(graph(initializer=weights))) == {
@@ -37,6 +38,7 @@ def test_initializers():
     }
 
 
+@pytest.mark.row("G3")
 def test_constants_in_nodes_subgraphs_functions_and_sparse_tensors():
     constant = helper.make_node("Constant", [], ["c"], value=outside("v", "in-node"))
     deep = helper.make_node("Constant", [], ["d"], value=outside("v", "in-subgraph"))
@@ -54,6 +56,7 @@ def test_constants_in_nodes_subgraphs_functions_and_sparse_tensors():
     }
 
 
+@pytest.mark.row("G3")
 def test_lists_of_graphs_and_sparse_values_in_attributes():
     deep = graph([helper.make_node("Constant", [], ["d"], value=outside("v", "in-list"))])
     node = helper.make_node("Own", [], ["o"])
@@ -72,6 +75,7 @@ def test_lists_of_graphs_and_sparse_values_in_attributes():
     }
 
 
+@pytest.mark.row("G3")
 def test_training_graphs():
     proto = helper.make_model(graph())
     proto.training_info.add().initialization.CopyFrom(graph(initializer=[outside("t", "train")]))
@@ -86,6 +90,7 @@ def test_what_is_no_graph_is_refused(data):
         external_locations(data)
 
 
+@pytest.mark.row("G3")
 def test_a_truncated_graph_is_refused():
     data = model(graph(initializer=[outside("a", "x.data")]))
     with pytest.raises(ValueError, match="ends in the middle"):

@@ -131,6 +131,7 @@ def test_missing_and_shortened_files_are_found_when_opening(own):
         load_towers(own.info, own.models)
 
 
+@pytest.mark.row("G3")
 def test_a_graph_whose_weights_are_a_link_is_refused(own, tmp_path):
     data = own.folder / "text.onnx.data"
     data.rename(tmp_path / "moved")
@@ -215,6 +216,7 @@ def test_a_repository_is_fetched_pinned_and_installed(installed, tmp_path, monke
     assert [path.name for path in tmp_path.iterdir()] == [info.fingerprint[:16]]
 
 
+@pytest.mark.row("G6")
 def test_a_failed_download_is_kept_to_go_on_and_leaves_no_model(installed, tmp_path, monkeypatch):
     from huggingface_hub import constants
 
@@ -236,6 +238,7 @@ class Canary:
         return (os.system, ("touch canary",))
 
 
+@pytest.mark.row("G1")
 def test_pickles_load_weights_and_nothing_else(installed, tmp_path, monkeypatch):
     import torch
     from safetensors.torch import load_file
@@ -260,6 +263,7 @@ def test_pickles_load_weights_and_nothing_else(installed, tmp_path, monkeypatch)
     assert not (tmp_path / "canary").exists()
 
 
+@pytest.mark.row("G1")
 def test_torchscript_is_refused(installed, tmp_path):
     import torch
 
@@ -279,6 +283,7 @@ def test_a_directory_without_weights_is_no_model_with_random_ones(installed, tmp
 
 
 @pytest.mark.parametrize("damage", ["truncated", "other-shape", "html", "missing-key"])
+@pytest.mark.row("G2")
 def test_weights_that_do_not_fit_are_refused(installed, tmp_path, damage):
     from safetensors.torch import load_file, save_file
 

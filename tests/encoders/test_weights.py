@@ -39,6 +39,7 @@ def test_several_without_a_customary_name_are_not_guessed_at():
 
 
 @pytest.mark.parametrize("member", ["m/constants.pkl", "m/code/x.py"])
+@pytest.mark.row("G1")
 def test_torchscript_is_refused_under_any_name(tmp_path, member):
     script = archive(tmp_path / "model.bin", "m/data.pkl", member)
     with pytest.raises(ModelUnavailableError, match=r"TorchScript.*safetensors"):
@@ -46,6 +47,7 @@ def test_torchscript_is_refused_under_any_name(tmp_path, member):
 
 
 @pytest.mark.parametrize("member", ["m/archive_format", "m/models/model.json"])
+@pytest.mark.row("G1")
 def test_exported_programs_are_refused_under_any_name(tmp_path, member):
     program = archive(tmp_path / "model.pt", "m/version", member)
     with pytest.raises(ModelUnavailableError, match=r"exported program.*safetensors"):
@@ -65,6 +67,7 @@ def test_other_kinds_are_refused_by_name(tmp_path, name):
 
 
 @pytest.mark.parametrize("data", [b"", b"\x80\x02}q\x00.", b"<html>"])
+@pytest.mark.row("G1")
 def test_bare_pickles_and_other_files_are_refused_unread(tmp_path, data):
     (tmp_path / "x.pt").write_bytes(data)
     with pytest.raises(ModelUnavailableError, match="not a PyTorch checkpoint"):

@@ -27,6 +27,7 @@ train "$@"; echo "second $?"
 
 @pytest.mark.skipif(not private_mounts(), reason="this system lets us make no small disks")
 @pytest.mark.parametrize("megabytes", [37, 57])
+@pytest.mark.row("J5")
 def test_a_full_disk_costs_no_checkpoint(tmp_path: Path, megabytes: int) -> None:
     """A checkpoint of the tiny model takes about 19 MB, the model 6 MB."""
     model, table = write_clip(tmp_path / "clip"), write_photos(tmp_path / "photos")

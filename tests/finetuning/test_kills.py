@@ -55,6 +55,7 @@ def ends_like_the_undisturbed_one(undisturbed: Workshop, name: str) -> None:
 
 
 @pytest.mark.parametrize("point", POINTS)
+@pytest.mark.row("J2")
 def test_killed_at_a_named_point(undisturbed: Workshop, point: str) -> None:
     name = f"killed-{point.replace(':', '-')}"
     ended = undisturbed.killed(name, f"{point}=exit", save_seconds=0.0)
@@ -63,6 +64,7 @@ def test_killed_at_a_named_point(undisturbed: Workshop, point: str) -> None:
     ends_like_the_undisturbed_one(undisturbed, name)
 
 
+@pytest.mark.row("J2")
 def test_killed_again_and_again_at_any_moment(undisturbed: Workshop) -> None:
     moments = random.Random(3)
     name = "killed-at-random"

@@ -100,10 +100,11 @@ def stop_at(kind: type[Event], number: int):  # type: ignore[no-untyped-def]
 @pytest.mark.parametrize(
     ("kind", "number"), [(Trained, 1), (Trained, 2), (Judged, 1), (Judged, 2), (Judged, 4)]
 )
+@pytest.mark.row("J3")
 def test_interrupted_and_run_again_gives_the_same_bytes(
     undisturbed: Workshop, monkeypatch: pytest.MonkeyPatch, kind: type[Event], number: int
 ) -> None:
-    monkeypatch.setattr("clipsearch.finetuning.running.TELL_SECONDS", 0.0)
+    monkeypatch.setattr("clipsearch.finetuning.course.TELL_SECONDS", 0.0)
     name = f"stopped-{kind.__name__}-{number}"
     outcome = undisturbed.run(name, tell=stop_at(kind, number))
     assert isinstance(outcome, Stopped)
@@ -144,6 +145,7 @@ def test_nothing_was_begun_there(tmp_path: Path) -> None:
         resumed(tmp_path, Wishes(), force=False, tensorboard=False)
 
 
+@pytest.mark.row("J6")
 def test_a_run_is_not_taken_up_with_anything_else(
     undisturbed: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -189,6 +191,7 @@ def test_a_run_that_is_being_trained_is_left_alone(undisturbed: Workshop) -> Non
         undisturbed.run("busy")
 
 
+@pytest.mark.row("J1")
 def test_a_run_that_diverges_names_its_photos_and_saves_nothing_of_it(workshop: Workshop) -> None:
     with pytest.raises(ClipsearchError, match=r"no number.*\.png.*--learning-rate") as raised:
         workshop.run("diverged", replace(WISHES, learning_rate=1e30))
@@ -311,6 +314,8 @@ def test_a_failed_start_leaves_nothing_that_decides(workshop: Workshop, tmp_path
         workshop.run("slip", replace(WISHES, epochs=1))
 
 
+@pytest.mark.row("G1")
+@pytest.mark.row("J6")
 def test_a_poisoned_checkpoint_is_refused_and_never_run(
     undisturbed: Workshop, tmp_path: Path
 ) -> None:

@@ -142,6 +142,7 @@ def test_bad_files_cost_only_themselves(album: Album) -> None:
     assert sum(album.index(retry=True).problems.values()) == 6
 
 
+@pytest.mark.row("G5")
 def test_a_row_the_model_cannot_encode_is_reported_and_shifts_nothing(album: Album) -> None:
     class Poisoned(CountingEncoder):
         def encode_image(self, pixels: Pixels) -> Floats:
@@ -199,6 +200,7 @@ def test_a_folder_around_a_root_takes_it_over(album: Album) -> None:
         assert [root.path for root in library.catalogue.roots()] == [os.fsencode(album.photos)]
 
 
+@pytest.mark.row("G4")
 def test_another_model_is_encoded_beside_and_switched_at_the_end(album: Album) -> None:
     album.add("a.png", RED)
     album.add("b.png", BLUE)

@@ -41,6 +41,7 @@ def test_good_data_is_kept_as_it_is() -> None:
     assert found.bad_share == 0
 
 
+@pytest.mark.row("J4")
 def test_everything_that_is_wrong_is_listed() -> None:
     found = report(
         [
@@ -88,6 +89,7 @@ def test_bad_is_the_larger_share_of_photos_and_captions() -> None:
     assert report(photos, ["A", None, "!", "D"]).bad_share == pytest.approx(1 / 2)
 
 
+@pytest.mark.row("J4")
 def test_one_bad_row_in_many_is_let_through_and_counted() -> None:
     photos = [photo(str(i), "a") for i in range(20)]
     found = report(photos, [None, *"ABCDEFGHIJKLMNOPQRS"])
@@ -96,6 +98,7 @@ def test_one_bad_row_in_many_is_let_through_and_counted() -> None:
     assert len(found.photos) == 19
 
 
+@pytest.mark.row("J4")
 def test_more_than_a_twentieth_is_refused_with_the_first_and_where_all_are() -> None:
     photos = [photo(f"{i}.jpg", "a") for i in range(10)]
     found = report(photos, [None, None, None, None, None, None, "!", *"ABC"])

@@ -139,6 +139,7 @@ def test_a_photo_really_called_with_a_number_is_found(tmp_path: Path) -> None:
         ("t.csv", b"image,label\na.jpg,dog\na.jpg,cat\n", "line 3: a.jpg is 'cat' here and 'dog'"),
     ],
 )
+@pytest.mark.row("H3")
 def test_hostile_tables_are_refused_by_line(
     tmp_path: Path, name: str, content: bytes, message: str
 ) -> None:
@@ -157,6 +158,7 @@ def test_a_table_that_cannot_be_opened(tmp_path: Path) -> None:
         read_table(str(tmp_path / "none.csv"))
 
 
+@pytest.mark.row("H3")
 def test_too_many_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tables, "MAX_ROWS", 2)
     with pytest.raises(UsageError, match="line 4: over 2 rows"):

@@ -16,6 +16,7 @@ def test_every_allowed_format_is_recognised_by_its_first_64_bytes(name: str) -> 
     assert name in Image.OPEN
 
 
+@pytest.mark.row("D4")
 def test_allowlist_holds_no_decoder_that_runs_programs_or_reads_documents() -> None:
     assert set(formats.PILLOW_PLUGINS) == {"JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF"}
 
@@ -70,6 +71,7 @@ def test_sniff(head: bytes, name: str | None) -> None:
         (b"8BPS", b"/poster", UnsupportedPhoto, "a Photoshop document"),
     ],
 )
+@pytest.mark.row("D4")
 def test_require_photo_says_why_not(
     head: bytes, path: bytes, error: type[PhotoError], words: str
 ) -> None:

@@ -24,6 +24,7 @@ def test_each_format_gives_its_facts_and_its_colour(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["JPEG", "WEBP", "PNG", "TIFF", "AVIF"])
 @pytest.mark.parametrize("mode", ["shortest", "longest", "squash"])
+@pytest.mark.row("D7")
 def test_the_eight_orientations_are_one_picture(name: str, mode: str) -> None:
     image = noise(96, 64)
     options = {"TIFF": {}, "PNG": {}, "JPEG": {"quality": 95, "subsampling": 0}}.get(
@@ -89,6 +90,7 @@ def test_a_huge_photo_of_another_format_is_shrunk_on_the_way(
 
 
 @pytest.mark.parametrize("name", ["GIF", "WEBP", "PNG", "TIFF", "AVIF"])
+@pytest.mark.row("D5")
 def test_animations_and_pages_give_their_first_picture(name: str) -> None:
     first, second = Image.new("RGB", (16, 16), RED), Image.new("RGB", (16, 16), BLUE)
     data = encoded(first, name, save_all=True, append_images=[second])
@@ -96,6 +98,7 @@ def test_animations_and_pages_give_their_first_picture(name: str) -> None:
     assert np.abs(to_int(pixels) - np.array(RED)).max() <= 3
 
 
+@pytest.mark.row("D5")
 def test_a_multi_picture_jpeg_gives_its_first() -> None:
     first, second = Image.new("RGB", (16, 16), RED), Image.new("RGB", (16, 16), BLUE)
     data = encoded(first, "MPO", save_all=True, append_images=[second])
@@ -114,6 +117,7 @@ def test_facts_come_from_the_same_bytes() -> None:
 
 
 @pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.row("D1")
 def test_every_truncation_is_reported(name: str) -> None:
     """Pillow can be told to fill truncated photos with grey; it must never be."""
     assert ImageFile.LOAD_TRUNCATED_IMAGES is False
@@ -126,6 +130,7 @@ def test_every_truncation_is_reported(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.row("D2")
 def test_flipped_bytes_decode_or_are_reported(name: str) -> None:
     data = encoded(noise(64, 48), name)
     random = np.random.default_rng(7)
@@ -147,18 +152,21 @@ def test_reasons_are_one_line_and_the_same_every_time() -> None:
     assert reasons == {"damaged PNG: its header cannot be read"}
 
 
+@pytest.mark.row("D3")
 def test_too_many_pixels_are_refused_with_the_numbers() -> None:
     data = plain((0,), size=(3000, 2000), mode="L")
     with pytest.raises(RefusedPhoto, match="3000 x 2000 is 6000000 pixels, over the limit of 5000"):
         decode(data, preprocess(8), limits=ReadLimits(pixels=5_000_000))
 
 
+@pytest.mark.row("D3")
 def test_too_much_memory_is_refused_before_decoding() -> None:
     data = encoded(Image.new("RGBA", (3000, 2000)), "PNG")
     with pytest.raises(RefusedPhoto, match=r"3000 x 2000 needs about \d+ MB to decode, over .* 20"):
         decode(data, preprocess(8), limits=ReadLimits(memory_bytes=20_000_000))
 
 
+@pytest.mark.row("D3")
 def test_a_compressed_text_that_would_fill_the_memory_is_refused() -> None:
     from PIL.PngImagePlugin import PngInfo
 

@@ -103,6 +103,7 @@ def test_known_contents_are_not_decoded(tmp_path: Path) -> None:
         (b"EXIT", "decoding ended its worker with exit code 7"),
     ],
 )
+@pytest.mark.row("D9")
 def test_a_photo_that_kills_its_worker_fails_alone(
     tmp_path: Path, position: int, fault: bytes, reason: str
 ) -> None:
@@ -120,6 +121,7 @@ def test_a_photo_that_kills_its_worker_fails_alone(
 
 
 @pytest.mark.parametrize("fault", [b"HANG", b"SPIN"])
+@pytest.mark.row("D9")
 def test_a_photo_that_takes_for_ever_is_given_up_and_named(tmp_path: Path, fault: bytes) -> None:
     paths = write_photos(tmp_path, 4)
     spoil(paths[1], fault)
@@ -132,6 +134,7 @@ def test_a_photo_that_takes_for_ever_is_given_up_and_named(tmp_path: Path, fault
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits a process's memory")
+@pytest.mark.row("D3")
 def test_a_photo_that_wants_too_much_memory_is_refused_and_the_worker_lives(
     tmp_path: Path,
 ) -> None:

@@ -52,6 +52,7 @@ def test_a_raw_name_decides_where_the_content_could_be_either() -> None:
     assert is_raw(encoded(Image.new("RGB", (8, 8), RED), "TIFF"), b"/DSC_1.NEF")
 
 
+@pytest.mark.row("D3")
 def test_directories_that_lead_back_or_out_of_the_file_end() -> None:
     assert not is_raw(tiff([(330, 4, 8)]), b"/loop.tif")
     assert not is_raw(tiff([(330, 4, 4_000_000_000)]), b"/out.tif")

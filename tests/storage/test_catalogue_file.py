@@ -39,6 +39,7 @@ def test_creating_again_changes_nothing(path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage" * 500, b"SQLite format 3\0"])
+@pytest.mark.row("F3")
 def test_a_file_that_is_no_catalogue_is_damage_and_is_kept(path: Path, content: bytes) -> None:
     path.write_bytes(content)
     with pytest.raises(DamageError, match=r"catalogue\.sqlite is damaged.*backup"):
@@ -47,6 +48,7 @@ def test_a_file_that_is_no_catalogue_is_damage_and_is_kept(path: Path, content: 
     assert path.read_bytes() == content
 
 
+@pytest.mark.row("F3")
 def test_a_garbled_header_is_damage(path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[:16] = os.urandom(16)
@@ -56,6 +58,7 @@ def test_a_garbled_header_is_damage(path: Path) -> None:
 
 
 @pytest.mark.parametrize("share", [0.001, 0.3, 0.7, 0.99])
+@pytest.mark.row("F3")
 def test_a_truncated_catalogue_is_damage(path: Path, share: float) -> None:
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * share)])
@@ -90,6 +93,7 @@ def test_a_table_that_is_gone_is_damage(path: Path) -> None:
     catalogue.close()
 
 
+@pytest.mark.row("F3")
 def test_no_damaged_page_gives_a_wrong_answer(path: Path) -> None:
     """Every page overwritten once, with a fixed pattern: an error of ours or the right answer."""
     good = path.read_bytes()

@@ -63,6 +63,7 @@ def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+@pytest.mark.row("F4")
 def test_migrating_keeps_every_row_and_leaves_a_copy_of_the_old_catalogue(path: Path) -> None:
     connection = Connection(path)
     migrate(connection, TO_NEXT)
@@ -110,6 +111,7 @@ migrate(Connection(Path(sys.argv[1])), TO_NEXT)
 @pytest.mark.parametrize(
     ("place", "version"), [("migration", NEWEST), ("before_commit", NEWEST), ("after_commit", NEXT)]
 )
+@pytest.mark.row("F4")
 def test_killed_while_migrating_the_catalogue_has_the_old_or_the_new_version(
     path: Path, place: str, version: int
 ) -> None:
@@ -141,6 +143,7 @@ def test_opening_an_old_catalogue_migrates_it_under_the_lock(
         Catalogue(path)
 
 
+@pytest.mark.row("F4")
 def test_a_catalogue_of_the_future_is_refused_untouched(path: Path) -> None:
     database = sqlite3.connect(path)
     database.execute(f"PRAGMA user_version = {NEXT}")
@@ -171,6 +174,7 @@ def old_path(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.row("F4")
 def test_version_1_becomes_2_with_its_photos_and_vectors_and_a_backup(old_path: Path) -> None:
     catalogue = Catalogue(old_path)
     model_id = catalogue.active_model_id()

@@ -115,6 +115,7 @@ def refused(path: Path, *expected: object) -> str:
     return str(caught.value)
 
 
+@pytest.mark.row("F1")
 def test_every_changed_byte_is_noticed_before_faiss_sees_any(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -135,6 +136,7 @@ def test_every_changed_byte_is_noticed_before_faiss_sees_any(
     refused(path)
 
 
+@pytest.mark.row("F1")
 def test_snapshots_of_others_are_refused_by_name(path: Path) -> None:
     assert refused(path) == "there is none"
     write_snapshot(path, HEADER, [block(20)])
@@ -173,6 +175,7 @@ def resealed(path: Path, change: Callable[[dict[str, object]], None], body: byte
     ],
     ids=str,
 )
+@pytest.mark.row("F2")
 def test_a_wrong_header_is_refused_even_when_its_checksums_fit(
     path: Path, wrong: dict[str, object]
 ) -> None:
@@ -185,6 +188,7 @@ def test_a_wrong_header_is_refused_even_when_its_checksums_fit(
 
 
 @pytest.mark.parametrize("factory", ["Flat", "SQfp16", "IDMap,SQ8", "IDMap2,SQfp16", "junk"])
+@pytest.mark.row("F2")
 def test_another_kind_of_index_is_refused_even_when_its_checksums_fit(
     path: Path, factory: str
 ) -> None:

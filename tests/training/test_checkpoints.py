@@ -28,6 +28,7 @@ def advance(run: TinyRun, start: dict[str, int | float], steps: int) -> None:
         pass
 
 
+@pytest.mark.row("J3")
 def test_a_resumed_run_equals_one_that_never_stopped(tmp_path: Path) -> None:
     straight = TinyRun(steps=6)
     advance(straight, START, 6)
@@ -54,6 +55,7 @@ def test_other_users_may_read_what_was_written(tmp_path: Path) -> None:
     assert saved(TinyRun(steps=1), tmp_path, 1).stat().st_mode & 0o777 == 0o644
 
 
+@pytest.mark.row("J2")
 def test_only_the_last_two_are_kept(tmp_path: Path) -> None:
     run = TinyRun(steps=1)
     for step in (1, 2, 3):
@@ -63,6 +65,7 @@ def test_only_the_last_two_are_kept(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.row("J2")
 def test_a_crash_while_writing_leaves_the_old_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -76,6 +79,7 @@ def test_a_crash_while_writing_leaves_the_old_checkpoint(
     load_checkpoint(good, run.learner, run.optimizer, run.average)
 
 
+@pytest.mark.row("J1")
 def test_weights_that_are_not_finite_are_never_saved(tmp_path: Path) -> None:
     run = TinyRun(steps=1)
     next(run.learner.parameters()).data.fill_(float("nan"))
@@ -84,6 +88,7 @@ def test_weights_that_are_not_finite_are_never_saved(tmp_path: Path) -> None:
     assert latest_checkpoint(tmp_path) is None
 
 
+@pytest.mark.row("J2")
 def test_a_damaged_checkpoint_is_refused_by_name(tmp_path: Path) -> None:
     run = TinyRun(steps=1)
     path = saved(run, tmp_path, 1)

@@ -183,6 +183,7 @@ def test_a_layer_s_learning_rate_is_scaled() -> None:
     [(TuneAll(), "unicl"), (Lora(2, 4.0, 0.5), "unicl"), (TuneAll(), "sigmoid")],
     ids=["all", "lora with dropout", "a loss that learns"],
 )
+@pytest.mark.row("J3")
 def test_a_resumed_run_is_byte_for_byte_the_undisturbed_one(
     tmp_path: Path, tune: Tune, loss: str, accumulate: int
 ) -> None:
@@ -218,6 +219,7 @@ class Broken:
             yield batch
 
 
+@pytest.mark.row("J1")
 def test_a_loss_that_is_no_number_names_the_photos_and_changes_nothing() -> None:
     run = TinyFit(average=True)
     run.go(3)
@@ -231,6 +233,7 @@ def test_a_loss_that_is_no_number_names_the_photos_and_changes_nothing() -> None
     assert run.trainee.step == 3
 
 
+@pytest.mark.row("J1")
 def test_a_gradient_that_is_no_number_is_not_applied_either() -> None:
     run = TinyFit()
     run.go(1)
@@ -316,6 +319,7 @@ def test_the_temperature_stays_in_its_range() -> None:
     assert run.trainee.model.get_parameter("logit_scale").item() == pytest.approx(MAX_LOGIT_SCALE)
 
 
+@pytest.mark.row("J1")
 def test_nothing_that_is_no_number_is_saved(tmp_path: Path) -> None:
     run = TinyFit()
     run.go(1)
@@ -336,6 +340,7 @@ def test_the_last_two_checkpoints_are_kept(tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == names
 
 
+@pytest.mark.row("J6")
 def test_a_checkpoint_of_another_run_or_model_is_refused(tmp_path: Path) -> None:
     run = TinyFit()
     run.go(1)

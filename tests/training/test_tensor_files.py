@@ -63,6 +63,7 @@ def test_every_changed_byte_is_noticed(tmp_path: Path) -> None:
             read_tensors(path)
 
 
+@pytest.mark.row("G1")
 def test_a_pickle_under_that_name_is_never_run(tmp_path: Path) -> None:
     canary = tmp_path / "canary"
 
@@ -80,6 +81,7 @@ def test_a_pickle_under_that_name_is_never_run(tmp_path: Path) -> None:
     assert not canary.exists()
 
 
+@pytest.mark.row("G2")
 def test_a_file_that_claims_to_be_huge_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "x.safetensors"
     path.write_bytes((2**63).to_bytes(8, "little") + b"{}")
