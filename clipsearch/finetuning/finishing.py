@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clipsearch.finetuning.asking import Finished, Request
-from clipsearch.finetuning.measuring import Part, Results, forgetting, lost_labels
 from clipsearch.finetuning.settings import Settings
 from clipsearch.finetuning.verdict import Verdict, as_record, as_text, compare
+from clipsearch.finetuning.yardstick import Yardstick
 from clipsearch.types import Progress
 
 if TYPE_CHECKING:
@@ -29,18 +29,7 @@ class Made:
     per_epoch: int
     trainable: frozenset[str]
     captions: Sequence[str]
-    validation: Part
-    test: Part
-    before: Results
-    test_before: Results
-    retained: Part | None
-    retained_before: Results | None
-
-    def forgotten(self, model: Any, before: Results, after: Results) -> float | None:
-        """The share lost of what the data does not cover: measured where that can be."""
-        if self.retained is not None and self.retained_before is not None:
-            return lost_labels(self.retained_before, self.retained.measure(model, outlook=False))
-        return forgetting(before, after)
+    yardstick: Yardstick
 
 
 def finished_before(directory: "RunDirectory") -> Finished:
@@ -79,15 +68,16 @@ def finish(made: Made, progress: Progress) -> Finished:
     # What is judged is what was written, not what it was written from.
     progress("test", 0, 1)
     written = load_model(unfinished).model.to(device)
-    after = made.test.measure(written, outlook=True)
+    test = made.yardstick.test
+    after = test.part.measure(written, outlook=True)
     verdict = compare(
-        made.test_before,
+        test.before,
         after,
         weight=line.chosen.weight,
         best_epoch=line.epoch,
-        forgetting=made.forgotten(written, made.test_before, after),
+        forgetting=made.yardstick.forgotten(written, test, after),
         most_forgetting=made.settings.forgetting,
-        is_forgetting_measured=made.retained is not None,
+        is_forgetting_measured=made.yardstick.retained is not None,
     )
     progress("test", 1, 1)
     if verdict.word == "kept":
@@ -152,14 +142,14 @@ def _chosen(
         best = made.trainee.best()
         point = Point(1.0, 0.0 if best is None else best.decisive, 0.0)
         return [point], point
-    done = 0
+    done, validation = 0, made.yardstick.validation
 
     def measure() -> tuple[float, float]:
         nonlocal done
         progress("mix", done, len(WEIGHTS))
-        results = made.validation.measure(model, outlook=True)
+        results = validation.part.measure(model, outlook=True)
         done += 1
-        return results.score, made.forgotten(model, made.before, results) or 0.0
+        return results.score, made.yardstick.forgotten(model, validation, results) or 0.0
 
     points = sweep(model, original, tuned, measure)
     progress("mix", done, len(WEIGHTS))
@@ -193,7 +183,8 @@ def _draw(made: Made, line: Line) -> None:
 
     rows = read_metrics(made.directory.metrics)
     losses = [(float(r["epoch"]), float(r["loss"])) for r in rows if r["loss"]]
-    scores = [(0.0, made.before.score)]
+    before = made.yardstick.validation.before
+    scores = [(0.0, before.score)]
     scores += [(float(r["epoch"]), float(r["score"])) for r in rows if r["score"]]
     marks = {"kept": float(line.epoch)} if line.chosen.weight else {}
     draw(
@@ -203,15 +194,15 @@ def _draw(made: Made, line: Line) -> None:
             Panel(
                 "validation",
                 "epoch",
-                made.before.score_name,
+                before.score_name,
                 [Curve("validation", *_columns(scores))],
                 marks,
-                {"original": made.before.score},
+                {"original": before.score},
             ),
         ],
     )
     if len(line.points) > 1:
-        png = curve_png(line.points, line.chosen, made.settings.forgetting, made.before.score_name)
+        png = curve_png(line.points, line.chosen, made.settings.forgetting, before.score_name)
         write_whole(made.directory.path / "mixing.png", png)
 
 
@@ -222,11 +213,8 @@ def _columns(pairs: Sequence[tuple[float, float]]) -> tuple[list[float], list[fl
 def _text(made: Made, verdict: Verdict, line: Line) -> str:
     from clipsearch.training.interpolation import curve_table
 
-    table = (
-        curve_table(line.points, line.chosen, made.before.score_name)
-        if len(line.points) > 1
-        else ""
-    )
+    score_name = made.yardstick.validation.before.score_name
+    table = curve_table(line.points, line.chosen, score_name) if len(line.points) > 1 else ""
     name = made.request.model or made.request.architecture or ""
     return as_text(verdict, (name, str(made.directory.model)), table)
 

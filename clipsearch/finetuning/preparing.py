@@ -22,13 +22,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """Everything that stands before the first step."""
+    """Everything that stands before the first step of one process.
 
+    `fingerprint` names what the run depends on; only the first process knows it.
+    """
+
+    request: Request
+    directory: "RunDirectory"
+    worker: "Worker"
     loaded: "LoadedModel"
     settings: Settings
     parts: Parts
     seeing: Seeing
     fingerprint: str
+
+    @property
+    def leads(self) -> bool:
+        """Whether this is the first process, the only one that judges, saves and speaks."""
+        return self.worker.rank == 0
 
 
 def check(
@@ -66,7 +77,14 @@ def prepare(
     parts = _divided(request, report, loaded, seeing, tell, progress)
     settings = settled(request, loaded, parts, worker)
     fingerprint = write_down(request, settings, parts, sha256_of(directory.original))
-    return Prepared(loaded, settings, parts, seeing, fingerprint)
+    return Prepared(request, directory, worker, loaded, settings, parts, seeing, fingerprint)
+
+
+def follow(request: Request, directory: "RunDirectory", worker: "Worker", parts: Parts) -> Prepared:
+    """What the first process has prepared, in every other one."""
+    loaded = load(directory.original)
+    settings = settled(request, loaded, parts, worker)
+    return Prepared(request, directory, worker, loaded, settings, parts, seeing_of(loaded), "")
 
 
 def load(folder: Path) -> "LoadedModel":

@@ -8,7 +8,7 @@ import hashlib
 import re
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -153,7 +153,7 @@ class PairBatches:
         epoch, indices = self._indices(step)
         return self._words(indices, [self._text(int(i), epoch) for i in indices])
 
-    def iterate(self, first_step: int) -> Iterator[PairBatch]:
+    def iterate(self, first_step: int) -> Generator[PairBatch]:
         """`make(first_step)`, `make(first_step + 1)`, ... without end, prepared ahead in threads.
 
         Closing the iterator stops the threads after the photos they have in hand.

@@ -1,6 +1,6 @@
 """With a locked image tower every photo is encoded a few times, and training reads texts only."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,7 +25,7 @@ class StoredPairs:
         self._batches, self._views = batches, views
         self.steps_per_epoch = batches.steps_per_epoch
 
-    def iterate(self, first_step: int) -> Iterator[PairBatch]:
+    def iterate(self, first_step: int) -> Generator[PairBatch]:
         """The batches from that number on, without end."""
         step = first_step
         while True:

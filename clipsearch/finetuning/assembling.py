@@ -1,0 +1,183 @@
+"""Everything that takes part in training, put together: model, loss, optimizer, batches, pace."""
+
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from clipsearch.finetuning.measuring import general_prompts
+from clipsearch.finetuning.preparing import Prepared
+from clipsearch.prompts import template_set
+from clipsearch.types import CaptionedPhoto, Progress
+
+if TYPE_CHECKING:
+    from clipsearch.training.anchoring import TextAnchor
+    from clipsearch.training.fitting import Pace
+    from clipsearch.training.objective import PairObjective
+    from clipsearch.training.pair_batches import PairBatches
+    from clipsearch.training.stored_views import StoredPairs
+    from clipsearch.training.trainee import Trainee
+
+
+@dataclass(frozen=True, slots=True)
+class Assembly:
+    """What one process trains with; `per_epoch` steps show every photo once."""
+
+    trainee: "Trainee"
+    objective: "PairObjective"
+    batches: "PairBatches | StoredPairs"
+    per_epoch: int
+    pace: "Pace"
+
+
+def assemble(prepared: Prepared, progress: Progress) -> Assembly:
+    """Make the model ready to learn, in every process alike.
+
+    What a locked image tower makes of the photos is computed here, once, told as "views".
+    """
+    settings = prepared.settings
+    trainee, objective = _trainee(prepared)
+    batches = _batches(prepared, objective, progress)
+    if settings.loss == "sigmoid":
+        with closing(batches.iterate(0)) as upcoming:
+            objective.settle(next(upcoming))
+    per_epoch = max(1, batches.steps_per_epoch // settings.accumulate)
+    return Assembly(trainee, objective, batches, per_epoch, _pace(prepared, trainee, per_epoch))
+
+
+def _trainee(prepared: Prepared) -> "tuple[Trainee, PairObjective]":
+    from clipsearch.training import tuning
+    from clipsearch.training.activations import recompute_activations
+    from clipsearch.training.fitting import make_optimizer
+    from clipsearch.training.losses import make_loss
+    from clipsearch.training.objective import PairObjective
+    from clipsearch.training.processes import compute_with
+    from clipsearch.training.shipping import hold_norms
+    from clipsearch.training.trainee import TrainedAverage, Trainee
+    from clipsearch.training.tuning_names import tune_called
+
+    settings, device = prepared.settings, prepared.worker.device
+    model = prepared.loaded.model
+    compute_with(settings.threads, settings.seed)
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name in prepared.loaded.trainable)
+    groups = tuning.prepare(model, tune_called(settings.tune))
+    loss = make_loss(settings.loss).to(device)
+    model.train()
+    if settings.frozen_norms:
+        hold_norms(model)
+    if settings.recompute:
+        recompute_activations(model)
+    average = TrainedAverage(model, settings.average) if settings.average else None
+    optimizer = make_optimizer(groups, loss, settings.weight_decay)
+    objective = PairObjective(
+        model,
+        loss,
+        device,
+        precision=settings.precision,
+        views_weight=settings.views,
+        chunk=settings.chunk,
+        anchor=_anchor(prepared) if settings.anchor else None,
+        anchor_weight=settings.anchor,
+        images_are_stored=settings.stored_views > 0,
+    )
+    compute_with(settings.threads, settings.seed)
+    return Trainee(model, loss, optimizer, average), objective
+
+
+def _anchor(prepared: Prepared) -> "TextAnchor":
+    """Everyday labels in a few wordings, held where the original has them."""
+    from clipsearch.training.anchoring import DRAWN, anchor_to
+    from clipsearch.training.losses import make_loss
+    from clipsearch.training.objective import PairObjective
+
+    settings, device = prepared.settings, prepared.worker.device
+    encoder = PairObjective(
+        prepared.loaded.model, make_loss(settings.loss), device, precision=settings.precision
+    )
+    # Beside a small batch as many as ever would be most of a step's work.
+    drawn = min(DRAWN, 2 * settings.batch_size)
+    tokenize = prepared.seeing.tokenize
+    return anchor_to(general_prompts(), tokenize, encoder.encode_text, device, drawn)
+
+
+def _batches(
+    prepared: Prepared, objective: "PairObjective", progress: Progress
+) -> "PairBatches | StoredPairs":
+    from clipsearch.training.stored_views import StoredPairs
+
+    learned = prepared.parts.of(prepared.parts.learned)
+    batches = _batches_of(prepared, learned, prepared.worker.rank, prepared.worker.world)
+    if not prepared.settings.stored_views:
+        return batches
+    return StoredPairs(batches, _stored_views(prepared, learned, objective, progress))
+
+
+def _batches_of(
+    prepared: Prepared, photos: list[CaptionedPhoto], rank: int, world: int
+) -> "PairBatches":
+    from clipsearch.photos.opening import open_photo
+    from clipsearch.training.pair_batches import PairBatches
+
+    settings = prepared.settings
+    return PairBatches(
+        photos,
+        prepared.loaded.preprocess,
+        prepared.seeing.tokenize,
+        open_photo,
+        batch_size=settings.batch_size,
+        seed=settings.seed,
+        two_views=settings.views > 0,
+        prompts=template_set().prompts,
+        workers=prepared.request.workers,
+        rank=rank,
+        world=world,
+    )
+
+
+def _stored_views(
+    prepared: Prepared,
+    learned: list[CaptionedPhoto],
+    objective: "PairObjective",
+    progress: Progress,
+) -> Any:
+    """What the locked image tower makes of each photo: computed once, by the first process."""
+    from clipsearch.training.processes import first_says
+    from clipsearch.training.stored_views import (
+        encode_views,
+        for_all_captions,
+        read_views,
+        write_views,
+    )
+
+    path, run, device = prepared.directory.views, prepared.fingerprint, prepared.worker.device
+    known = read_views(path, run) if prepared.leads else None
+    if prepared.leads and known is None:
+        views = encode_views(
+            _batches_of(prepared, for_all_captions(learned), 0, 1),
+            lambda images: objective.encode_image(images.to(device)),
+            len(learned),
+            prepared.settings.stored_views,
+            lambda done, total: progress("views", done, total),
+        )
+        write_views(path, views, run)
+    known = read_views(path, first_says(run))
+    assert known is not None
+    return known
+
+
+def _pace(prepared: Prepared, trainee: "Trainee", per_epoch: int) -> "Pace":
+    from clipsearch.training.fitting import Pace
+    from clipsearch.training.losses import MAX_LOGIT_SCALE
+
+    settings = prepared.settings
+    steps = per_epoch * settings.epochs
+    scale = float(trainee.model.get_parameter("logit_scale").detach().max())
+    return Pace(
+        steps=steps,
+        peak=settings.learning_rate,
+        warmup=max(1, min(100, round(settings.warmup * steps))),
+        gradient_clip=settings.gradient_clip,
+        accumulate=settings.accumulate,
+        # SigLIP models come with a larger one: it must not be cut by the first step.
+        highest_scale=max(MAX_LOGIT_SCALE, scale),
+    )

@@ -1,0 +1,188 @@
+"""A run's course in one process: from where it stands to its last step, judged, saved, told."""
+
+import math
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from clipsearch import failpoints
+from clipsearch.errors import ClipsearchError
+from clipsearch.finetuning.asking import Finished
+from clipsearch.finetuning.assembling import Assembly
+from clipsearch.finetuning.finishing import Made, finish
+from clipsearch.finetuning.logbook import Logbook
+from clipsearch.finetuning.preparing import Prepared, words_of_photos
+from clipsearch.finetuning.settings import Settings
+from clipsearch.finetuning.yardstick import Yardstick
+from clipsearch.types import Progress
+
+# How often it is told and written down where training stands, besides each epoch's end.
+TELL_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Office:
+    """What the first process has besides its share of the work."""
+
+    yardstick: Yardstick
+    logbook: Logbook
+
+
+class Course:
+    """One run in one process. Only the one with an `office` judges, saves and speaks."""
+
+    def __init__(self, prepared: Prepared, assembly: Assembly, office: Office | None) -> None:
+        self._prepared, self._assembly, self._office = prepared, assembly, office
+        self._trainee, self._directory = assembly.trainee, prepared.directory
+        self._saved = (-1, -1)
+        self._saved_at = time.monotonic()
+
+    @property
+    def step(self) -> int:
+        """How many steps are done."""
+        return self._trainee.step
+
+    @property
+    def steps(self) -> int:
+        """How many there are."""
+        return self._assembly.pace.steps
+
+    def train(self) -> None:
+        """All steps that are left, judged after each epoch.
+
+        Raises ClipsearchError naming the photos of a batch whose loss is no number, and when there
+        is not enough memory.
+        """
+        self._take_up()
+        settings, per_epoch = self._prepared.settings, self._assembly.per_epoch
+        if self._office is not None:
+            self._office.logbook.began(
+                settings,
+                self._prepared.parts.sizes,
+                self.step,
+                self.steps,
+                self._office.yardstick.validation.before,
+            )
+        while True:
+            at_end = self.step >= self.steps
+            epoch, inside = divmod(self.step, per_epoch)
+            if inside == 0 and epoch > 0 and (epoch % settings.judge_every == 0 or at_end):
+                self._judge()
+            if at_end:
+                self.save()
+                return
+            self._fit_until((self.step // per_epoch + 1) * per_epoch)
+
+    def _take_up(self) -> None:
+        from clipsearch.training.states import load_state, newest_state
+
+        newest = newest_state(self._directory.checkpoints)
+        if newest is None:
+            return
+        is_own = self._office is not None and not self._prepared.request.force
+        load_state(newest, self._trainee, self._prepared.fingerprint if is_own else None)
+        self._saved = (self.step, len(self._trainee.evaluations))
+        self._saved_at = time.monotonic()
+
+    def _fit_until(self, until: int) -> None:
+        from clipsearch.training.fitting import TrainingDivergedError, fit
+
+        pairs, since, told = 0, time.monotonic(), 0.0
+        began, began_at = self.step, time.monotonic()
+        parts = self._assembly
+        steps = fit(self._trainee, parts.objective, parts.batches, parts.pace, until)
+        try:
+            for stepped in steps:
+                pairs += stepped.pairs
+                now = time.monotonic()
+                if now - told >= TELL_SECONDS or stepped.step == until:
+                    if self._office is not None:
+                        self._office.logbook.stepped(
+                            stepped,
+                            stepped.step / parts.per_epoch,
+                            pairs / max(now - since, 1e-9),
+                            (now - began_at) / (stepped.step - began),
+                        )
+                    pairs, since, told = 0, now, now
+                if now - self._saved_at >= self._prepared.request.save_seconds:
+                    self.save()
+        except TrainingDivergedError as error:
+            raise self._named(error) from error
+        except RuntimeError as error:
+            raise _memory_or(error, self._prepared.settings) from error
+
+    def _judge(self) -> None:
+        """Show the validation part to the weights, unless that was done; keep the best."""
+        from clipsearch.training.distributed import average_statistics
+        from clipsearch.training.states import save_weights
+        from clipsearch.training.trainee import Evaluated, wearing
+
+        failpoints.reach("before_judging")
+        trainee = self._trainee
+        if any(each.step == self.step for each in trainee.evaluations):
+            return
+        average_statistics(trainee.model)
+        if self._office is None:
+            return
+        kept = self._office.yardstick.validation
+        with wearing(trainee):
+            results = kept.part.measure(trainee.model, outlook=False)
+        trainee.evaluations.append(Evaluated(self.step, {"score": results.score}))
+        best = trainee.best()
+        is_best = best is not None and best.step == self.step
+        if is_best:
+            save_weights(self._directory.best, trainee.weights(), self.step)
+        epoch = self.step // self._assembly.per_epoch
+        beats = is_best and results.score > kept.before.score
+        self._office.logbook.judged(self.step, epoch, results, is_best=beats)
+
+    def save(self) -> None:
+        """Write down where the run stands, unless that is written down already."""
+        from clipsearch.training.states import save_state
+
+        now = (self.step, len(self._trainee.evaluations))
+        if self._office is not None and self._saved != now:
+            save_state(self._directory.checkpoints, self._trainee, self._prepared.fingerprint)
+            self._saved, self._saved_at = now, time.monotonic()
+
+    def finish(self, progress: Progress) -> Finished:
+        """Choose between the original and what was learned, write the model and the report.
+
+        For the first process alone, after `train`.
+        """
+        assert self._office is not None
+        parts = self._prepared.parts
+        made = Made(
+            request=self._prepared.request,
+            directory=self._directory,
+            settings=self._prepared.settings,
+            trainee=self._trainee,
+            per_epoch=self._assembly.per_epoch,
+            trainable=self._prepared.loaded.trainable,
+            captions=words_of_photos(parts.of(parts.learned)),
+            yardstick=self._office.yardstick,
+        )
+        return finish(made, progress)
+
+    def _named(self, error: Any) -> ClipsearchError:
+        photos = self._prepared.parts.of(self._prepared.parts.learned)
+        names = sorted({photos[number].source.name for number in error.photos})
+        shown = ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
+        return ClipsearchError(
+            f"the {error.what} of step {error.step} is no number; the step was not applied. "
+            f"Its photos: {shown}",
+            "Look at them, or take a smaller --learning-rate; what was saved before is kept",
+        )
+
+
+def _memory_or(error: RuntimeError, settings: Settings) -> Exception:
+    """What to say when memory ran out; any other error as it is."""
+    text = str(error).lower()
+    if "out of memory" not in text and "can't allocate memory" not in text:
+        return error
+    now = settings.chunk or settings.batch_size
+    return ClipsearchError(
+        f"there is not enough memory for {now} pairs at once",
+        f"Add --chunk {max(1, math.ceil(now / 4))}: the same training in smaller parts; or "
+        "--recompute. What was done is kept",
+    )
