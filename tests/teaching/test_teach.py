@@ -237,6 +237,40 @@ def test_a_library_without_photos_and_a_locked_one(album: Album, tmp_path: Path)
         learn(album)
 
 
+def taught_meanwhile(album: Album, photo: str, *, add: bool) -> Towers:
+    """Towers beside whose first encoding another process teaches the same name."""
+
+    def image_tower() -> ImageEncoder:
+        with Library.open(album.library) as library:
+            teach(library, STORED_ONLY, "peel", at(album, photo), add=add)
+        return FakeImageEncoder()
+
+    return Towers(FAKE, no_text, image_tower)
+
+
+def test_photos_added_by_two_at_once_are_all_kept(album: Album, tmp_path: Path) -> None:
+    learn(album, photos=1)
+    Image.new("RGB", (50, 50), ORANGE[3]).save(tmp_path / "new.png")
+    towers = taught_meanwhile(album, "orange/1.png", add=True)
+    with Library.open(album.library) as library:
+        result = teach(library, towers, "peel", [os.fsencode(tmp_path / "new.png")], add=True)
+        names = {os.path.basename(photo.path) for photo in taught(library)[0].photos}
+    assert names == {b"0.png", b"1.png", b"new.png"}
+    assert (len(result.concept.photos), result.encoded) == (3, 1)
+
+
+def test_a_name_taken_while_photos_were_read_is_not_overwritten(
+    album: Album, tmp_path: Path
+) -> None:
+    Image.new("RGB", (50, 50), ORANGE[3]).save(tmp_path / "new.png")
+    towers = taught_meanwhile(album, "orange/1.png", add=False)
+    with Library.open(album.library) as library:
+        with pytest.raises(UsageError, match="was taught already"):
+            teach(library, towers, "peel", [os.fsencode(tmp_path / "new.png")])
+        (concept,) = taught(library)
+    assert [os.path.basename(photo.path) for photo in concept.photos] == [b"1.png"]
+
+
 OTHER = replace(FAKE, name="other", fingerprint="0" * 64)
 
 
