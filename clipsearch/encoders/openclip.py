@@ -6,12 +6,11 @@ without an error, when the weights file is missing.
 """
 
 import json
-import pickle
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from clipsearch.encoders.weights import CONFIG_NAME, SAFE_ALTERNATIVE
+from clipsearch.encoders.weights import CONFIG_NAME, PICKLE_NAME, SAFE_ALTERNATIVE
 from clipsearch.errors import MissingExtraError, ModelUnavailableError
 from clipsearch.types import Preprocess
 
@@ -62,13 +61,11 @@ def load_model(directory: Path) -> LoadedModel:
     overrides = _text_model_override(directory, config)
     _require_tokenizer(directory, config)
     name = f"local-dir:{directory}"
+    _refuse_code_in_weights(directory)
+    _refuse_code_in_settings(directory)
     try:
         model = open_clip.create_model_from_pretrained(name, return_transform=False, **overrides)
         tokenizer = open_clip.get_tokenizer(name)
-    except pickle.UnpicklingError as error:
-        raise ModelUnavailableError(
-            "the weights are a pickle that holds more than weights", SAFE_ALTERNATIVE
-        ) from error
     except (SafetensorError, RuntimeError, ValueError, OSError, KeyError, TypeError) as error:
         raise ModelUnavailableError(
             f"open_clip cannot load this model: {_first_line(error)}",
@@ -86,6 +83,41 @@ def load_model(directory: Path) -> LoadedModel:
         embed_dim=int(config["model_cfg"]["embed_dim"]),
         trainable=trainable,
     )
+
+
+def _refuse_code_in_weights(directory: Path) -> None:
+    """Read a pickle as plain weights, strictly, before open_clip does.
+
+    open_clip falls back to torch's own choice when that fails in a certain way, and the environment
+    can make that choice an unsafe one.
+    """
+    import torch
+
+    path = directory / PICKLE_NAME
+    if not path.exists():
+        return
+    try:
+        torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except Exception as error:  # whatever a crafted pickle makes its reader raise
+        raise ModelUnavailableError(
+            "the weights are a pickle that holds more than weights", SAFE_ALTERNATIVE
+        ) from error
+
+
+def _refuse_code_in_settings(directory: Path) -> None:
+    """Refuse settings that name Python code: transformers would ask whether to run it."""
+    for name in ("tokenizer_config.json", f"{TEXT_MODEL_DIR}/config.json"):
+        try:
+            settings = json.loads((directory / name).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError, RecursionError) as error:
+            raise ModelUnavailableError(f"{name} beside the weights cannot be read") from error
+        if isinstance(settings, dict) and "auto_map" in settings:
+            raise ModelUnavailableError(
+                f"{name} beside the weights asks for code of the model's own to be run",
+                "Choose another model",
+            )
 
 
 def _refuse_non_numbers(model: Any) -> None:

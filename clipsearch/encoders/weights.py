@@ -7,6 +7,7 @@ pickles are only ever opened with `weights_only=True` (in `openclip`).
 import zipfile
 from pathlib import Path
 
+from clipsearch.encoders.tensor_scan import check_tensors
 from clipsearch.errors import ModelUnavailableError
 
 CONFIG_NAME = "open_clip_config.json"
@@ -53,9 +54,10 @@ def stored_name(weights: Path) -> str:
     """The name under which a weights file is kept, which tells open_clip how to read it.
 
     Raises:
-        ModelUnavailableError: it is of a kind that is not read.
+        ModelUnavailableError: it is of a kind that is not read, or not what its name says.
     """
     if weights.suffix == ".safetensors":
+        _refuse_malformed(weights)
         return SAFE_NAME
     if weights.suffix not in _PICKLES:
         raise ModelUnavailableError(
@@ -63,6 +65,16 @@ def stored_name(weights: Path) -> str:
         )
     refuse_programs(weights)
     return PICKLE_NAME
+
+
+def _refuse_malformed(weights: Path) -> None:
+    try:
+        check_tensors(weights)
+    except (ValueError, OSError) as error:
+        raise ModelUnavailableError(
+            f"{weights} is no safetensors file that can be used: {error}",
+            "Fetch or save it again",
+        ) from error
 
 
 def refuse_programs(weights: Path) -> None:
