@@ -22,6 +22,8 @@ LAYERS: list[set[str]] = [
         "evaluating",
         "checking",
         "demonstrating",
+        "maintaining",
+        "tracing",
     },
     {
         "library",
@@ -36,7 +38,7 @@ LAYERS: list[set[str]] = [
     },
     {"ranking", "metrics"},
     {"storage"},
-    {"types", "errors", "failpoints"},
+    {"types", "errors", "percent", "failpoints"},
 ]
 HEAVY = {"torch", "torchvision", "open_clip", "timm", "transformers"}
 HEAVY_ROOMS = (

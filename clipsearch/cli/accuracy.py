@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from clipsearch.cli.escape import visible
 from clipsearch.cli.output import Column, note, say, say_json, say_table
+from clipsearch.percent import percent
 
 if TYPE_CHECKING:
     from clipsearch.classifying import TruthReport
@@ -21,14 +22,14 @@ def say_report(report: "TruthReport") -> None:
         return
     say()
     say(f"agreement with folder names: {report.photos:,} photos{_others(report)}")
-    say(f"top-1 {report.top_1:.1%}, top-5 {report.top_5:.1%}")
+    say(f"top-1 {percent(report.top_1)}, top-5 {percent(report.top_5)}")
     say_accuracy_by_label(report)
 
 
 def say_accuracy_by_label(report: "LabelReport") -> None:
     """Each label that has photos, and the most frequent confusions."""
     rows = (
-        (label.label, f"{label.photos:,}", f"{label.top_1 / label.photos:.1%}")
+        (label.label, f"{label.photos:,}", percent(label.top_1 / label.photos))
         for label in report.by_label
     )
     say_table([Column("label"), Column("photos", "right"), Column("top-1", "right")], rows)

@@ -24,6 +24,8 @@ from clipsearch.cli.options import (
     LibraryOption,
     LinkToOption,
     QuietOption,
+    TemplateOption,
+    TemplatesOption,
 )
 from clipsearch.cli.output import counted, note
 from clipsearch.cli.progress import showing_progress
@@ -74,20 +76,8 @@ def classify(
             "--labels-file", metavar="FILE", help="Labels from a file: one a line, or CSV or TSV."
         ),
     ] = None,
-    template: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="TEXT",
-            help='A sentence with {} for the label, "a photo of a {}"; may be repeated.',
-            show_default=False,
-        ),
-    ] = None,
-    templates: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME", help="A set of sentences: general (else), ensemble, plain, words."
-        ),
-    ] = None,
+    template: TemplateOption = None,
+    templates: TemplatesOption = None,
     top_n: Annotated[
         int, typer.Option("-n", "--top-n", metavar="N", min=1, help="How many labels are told.")
     ] = 3,

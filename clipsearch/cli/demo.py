@@ -18,6 +18,7 @@ from clipsearch.cli.options import QuietOption
 from clipsearch.cli.output import counted, note, say
 from clipsearch.cli.progress import showing_progress
 from clipsearch.errors import UsageError
+from clipsearch.percent import percent
 
 if TYPE_CHECKING:
     from clipsearch.demonstrating import DemoQuestions
@@ -154,7 +155,7 @@ def _classify(library: "Library", towers: "Towers", labels: Sequence[str]) -> No
         if number < SHOWN_LABELS:
             likeliest = result.labels[0].probability if result.assigned else result.none_probability
             name = visible_path(os.path.basename(result.path))
-            say(f"  {likeliest or 0:6.1%}  {visible(decided(result)):14} {name}")
+            say(f"  {percent(likeliest or 0):>7}  {visible(decided(result)):14} {name}")
         else:
             hidden += 1
     if hidden:

@@ -13,7 +13,13 @@ from clipsearch.cli.evaluated import (
     say_records,
 )
 from clipsearch.cli.opening import model_to_index_with
-from clipsearch.cli.options import JsonProgressOption, LibraryOption, QuietOption
+from clipsearch.cli.options import (
+    JsonProgressOption,
+    LibraryOption,
+    QuietOption,
+    TemplateOption,
+    TemplatesOption,
+)
 from clipsearch.cli.output import counted, note
 from clipsearch.cli.progress import showing_progress
 from clipsearch.errors import UsageError
@@ -72,22 +78,8 @@ def evaluate(
         str | None,
         typer.Option(metavar="DIR", help="Where the photos are that a table names."),
     ] = None,
-    template: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="TEXT",
-            help='A sentence with {} for the label, "a photo of a {}"; may be repeated.',
-            show_default=False,
-        ),
-    ] = None,
-    templates: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="A set of sentences: general (else, unless the data brings its own), ensemble, "
-            "plain, words.",
-        ),
-    ] = None,
+    template: TemplateOption = None,
+    templates: TemplatesOption = None,
     by_label: Annotated[
         bool, typer.Option("--by-label", help="Also show each label and what it is taken for.")
     ] = False,
@@ -99,7 +91,7 @@ def evaluate(
 
     recall@k is the share of captions that have their photo among the first k (and of photos that
     have one of their captions there); intervals are 95 %, drawn by photo. FAISS is compared with
-    exact search over the same photos.
+    exact search over the same photos. A standard set's own sentences are used unless you give some.
     """
     at_most_one({"--template": template, "--templates": templates})
     refuse_empty("the data's name", data)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from clipsearch.cli.accuracy import say_accuracy_by_label
 from clipsearch.cli.escape import visible
 from clipsearch.cli.output import Column, counted, say, say_json, say_table
+from clipsearch.percent import percent
 
 if TYPE_CHECKING:
     from clipsearch.evaluating import Compared, Comparison, Evaluation
@@ -84,8 +85,8 @@ def _figures(found: "Evaluation") -> Iterator[tuple[str, str, str]]:
         yield _percent("zero-shot top-1", zero_shot.top_1)
         yield _percent("zero-shot top-5", zero_shot.top_5)
         mean = zero_shot.report.mean_per_class
-        yield "zero-shot top-1, mean of the labels", f"{mean or 0:.1%}", ""
-        yield "calibration error", f"{zero_shot.calibration_error:.1%}", ""
+        yield "zero-shot top-1, mean of the labels", percent(mean or 0), ""
+        yield "calibration error", percent(zero_shot.calibration_error), ""
 
 
 def _direction(name: str, found: "Direction") -> Iterator[tuple[str, str, str]]:
@@ -102,7 +103,7 @@ def _rank(rank: float) -> str:
 
 def _percent(name: str, estimate: "Estimate") -> tuple[str, str, str]:
     interval = f"{100 * estimate.low:.1f} to {100 * estimate.high:.1f} %"
-    return name, f"{estimate.value:.1%}", interval
+    return name, percent(estimate.value), interval
 
 
 def _compared_row(each: "Compared") -> tuple[str, ...]:
@@ -131,8 +132,8 @@ def _name(figure: str) -> str:
 def _snapshot(found: "Evaluation") -> str:
     snapshot = found.snapshot
     return (
-        f"FAISS finds {snapshot.agreement:.2%} of the {snapshot.k} nearest photos that exact "
-        f"search finds, over {snapshot.queries:,} searches"
+        f"FAISS finds {percent(snapshot.agreement, 2)} of the {snapshot.k} nearest photos that "
+        f"exact search finds, over {snapshot.queries:,} searches"
     )
 
 

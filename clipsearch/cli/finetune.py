@@ -1,7 +1,6 @@
 """`clipsearch finetune`: a model made better at one's own photos, or an honest no."""
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -9,7 +8,7 @@ import typer
 from clipsearch.cli import training_options as options
 from clipsearch.cli.arguments import examples
 from clipsearch.cli.options import JsonProgressOption, QuietOption
-from clipsearch.cli.training import follow, one_source, out_directory
+from clipsearch.cli.training import Beginning, follow, new_request, resumed_request
 from clipsearch.errors import UsageError
 
 EXAMPLES = examples(
@@ -44,6 +43,7 @@ def finetune(
     weight_decay: options.DecayOption = None,
     loss: options.LossOption = None,
     views: options.ViewsOption = None,
+    views_of: options.ViewsOfOption = None,
     anchor: Annotated[
         float | None,
         typer.Option(
@@ -89,7 +89,7 @@ def finetune(
     that it forgets little, and both are compared on photos that neither has seen. Ctrl-C at any
     moment loses nothing: the same command goes on. Exit code 1: the original is kept.
     """  # fmt: skip
-    from clipsearch.finetuning import Request, Wishes, resumed
+    from clipsearch.finetuning import Wishes
 
     wishes = Wishes(
         epochs=epochs,
@@ -99,6 +99,7 @@ def finetune(
         loss=loss,
         tune=tune,
         views=views,
+        views_of=views_of,
         chunk=chunk,
         accumulate=accumulate,
         recompute=recompute or None,
@@ -112,24 +113,21 @@ def finetune(
         threads=threads,
     )
     if resume is not None:
-        run = out_directory(resume, "finetune", "", "")
-        request = resumed(run, wishes, force=force, tensorboard=tensorboard)
+        request = resumed_request(resume, wishes)
     else:
-        one_source(data, library)
-        if model is None:
+        if (data or library) and model is None:
             raise UsageError("say which model to go on from", "For a first try: --model starter")
-        request = Request(
-            kind="finetune",
-            run=out_directory(out, "finetune", model, data or library or ""),
-            data=None if data is None else Path(data),
-            library=None if library is None else Path(library),
-            model=model,
-            architecture=None,
-            photo_root=photos,
-            wishes=wishes,
-            retain=None if retain is None else Path(retain),
-            force=force,
-            tensorboard=tensorboard,
+        request = new_request(
+            "finetune",
+            wishes,
+            begins_with=Beginning(model=model),
+            data=data,
+            library=library,
+            photos=photos,
+            out=out,
+            retain=retain,
         )
-    request = replace(request, workers=workers, save_seconds=save_every)
+    request = replace(
+        request, force=force, tensorboard=tensorboard, workers=workers, save_seconds=save_every
+    )
     return follow(request, check_only=check, json=json, quiet=quiet)

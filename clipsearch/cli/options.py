@@ -29,3 +29,20 @@ LinkToOption = Annotated[
         "--link-to", metavar="DIR", help="Put links to the photos there (copies where impossible)."
     ),
 ]
+TemplateOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--template",
+        metavar="TEXT",
+        help='A sentence with {} for the label, "a photo of a {}"; may be repeated.',
+        show_default=False,
+    ),
+]
+TemplatesOption = Annotated[
+    str | None,
+    typer.Option(
+        "--templates",
+        metavar="NAME",
+        help="A set of sentences: general (the usual one), ensemble, plain, words.",
+    ),
+]

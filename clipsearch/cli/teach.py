@@ -13,6 +13,7 @@ from clipsearch.cli.options import JsonProgressOption, LibraryOption, QuietOptio
 from clipsearch.cli.output import Column, counted, note, say, say_json, say_table
 from clipsearch.cli.progress import showing_progress
 from clipsearch.errors import UsageError
+from clipsearch.percent import percent
 
 if TYPE_CHECKING:
     from clipsearch.library import Library
@@ -160,9 +161,9 @@ def _say(taught: "Taught") -> None:
         names = sorted({photo.label for photo in concept.photos})
         photos = counted(len(concept.photos), "photo")
         say(f"{typed}: {counted(len(names), 'label')} learned from {photos}")
-        say(f"left out one by one, {labels.accuracy:.0%} of them get their own label back")
+        say(f"left out one by one, {percent(labels.accuracy, 0)} of them get their own label back")
         rows = (
-            (label, f"{sum(p.label == label for p in concept.photos):,}", f"{right:.0%}")
+            (label, f"{sum(p.label == label for p in concept.photos):,}", percent(right, 0))
             for label, right in zip(names, labels.by_label, strict=True)
         )
         say_table([Column("label"), Column("photos", "right"), Column("right", "right")], rows)
@@ -172,8 +173,8 @@ def _say(taught: "Taught") -> None:
         say(f"{typed}: learned from {counted(examples, 'photo')}{_also(concept)}")
         if examples > 1:
             say(
-                f"left out one by one, {found.own:.0%} of them are recognised; "
-                f"of the library's other photos {found.others:.1%} are taken for it"
+                f"left out one by one, {percent(found.own, 0)} of them are recognised; "
+                f"of the library's other photos {percent(found.others)} are taken for it"
             )
         say(f"try: clipsearch search {typed}")
 

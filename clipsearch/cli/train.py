@@ -1,7 +1,6 @@
 """`clipsearch train`: a model from nothing, or on from another without looking back."""
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -9,7 +8,7 @@ import typer
 from clipsearch.cli import training_options as options
 from clipsearch.cli.arguments import examples
 from clipsearch.cli.options import JsonProgressOption, QuietOption
-from clipsearch.cli.training import follow, one_source, out_directory
+from clipsearch.cli.training import Beginning, follow, new_request, resumed_request
 from clipsearch.errors import UsageError
 
 EXAMPLES = examples(
@@ -46,6 +45,7 @@ def train(
     weight_decay: options.DecayOption = None,
     loss: options.LossOption = None,
     views: options.ViewsOption = None,
+    views_of: options.ViewsOfOption = None,
     validation: options.ValidationOption = None,
     test: options.TestOption = None,
     chunk: options.ChunkOption = None,
@@ -66,7 +66,7 @@ def train(
     Unlike finetune it does not care what a model forgets: the weights that do best on photos set
     aside are the result. Ctrl-C at any moment loses nothing: the same command goes on.
     """
-    from clipsearch.finetuning import Request, Wishes, resumed
+    from clipsearch.finetuning import Wishes
 
     wishes = Wishes(
         epochs=epochs,
@@ -76,6 +76,7 @@ def train(
         loss=loss,
         tune=tune,
         views=views,
+        views_of=views_of,
         chunk=chunk,
         accumulate=accumulate,
         recompute=recompute or None,
@@ -87,26 +88,23 @@ def train(
         threads=threads,
     )
     if resume is not None:
-        run = out_directory(resume, "train", "", "")
-        request = resumed(run, wishes, force=force, tensorboard=tensorboard)
+        request = resumed_request(resume, wishes)
     else:
-        one_source(data, library)
-        if (model is None) == (architecture is None):
+        if (data or library) and (model is None) == (architecture is None):
             raise UsageError(
                 "say what to begin with",
                 "--architecture NAME begins from nothing, --model NAME goes on from a model",
             )
-        request = Request(
-            kind="train",
-            run=out_directory(out, "train", model or architecture or "", data or library or ""),
-            data=None if data is None else Path(data),
-            library=None if library is None else Path(library),
-            model=model,
-            architecture=architecture,
-            photo_root=photos,
-            wishes=wishes,
-            force=force,
-            tensorboard=tensorboard,
+        request = new_request(
+            "train",
+            wishes,
+            begins_with=Beginning(model, architecture),
+            data=data,
+            library=library,
+            photos=photos,
+            out=out,
         )
-    request = replace(request, workers=workers, save_seconds=save_every)
+    request = replace(
+        request, force=force, tensorboard=tensorboard, workers=workers, save_seconds=save_every
+    )
     return follow(request, check_only=check, json=json, quiet=quiet)

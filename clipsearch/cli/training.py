@@ -6,6 +6,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ from clipsearch.cli.progress import (
     showing_progress,
 )
 from clipsearch.errors import UsageError
+from clipsearch.percent import percent
 
 if TYPE_CHECKING:
     from clipsearch.finetuning import (
@@ -29,10 +31,12 @@ if TYPE_CHECKING:
         Event,
         Finished,
         Judged,
+        Kind,
         Outcome,
         Request,
         Stopped,
         Trained,
+        Wishes,
     )
     from clipsearch.pairs.inspecting import FindingKind
     from clipsearch.types import Progress
@@ -41,14 +45,67 @@ NO_BETTER = 1
 SHOWN_FINDINGS = 3
 
 
-def out_directory(given: str | None, kind: str, model: str, source: str) -> Path:
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """What a run begins with: a model's name, or an architecture with random weights."""
+
+    model: str | None = None
+    architecture: str | None = None
+
+    @property
+    def name(self) -> str:
+        """What a person called it."""
+        return self.model or self.architecture or ""
+
+
+def new_request(
+    kind: "Kind",
+    wishes: "Wishes",
+    *,
+    begins_with: Beginning,
+    data: str | None,
+    library: str | None,
+    photos: str | None,
+    out: str | None,
+    retain: str | None = None,
+) -> "Request":
+    """The request for a new run. Raises UsageError unless there is one thing to learn from."""
+    from clipsearch.finetuning import Request
+
+    _require_one_source(data, library)
+    return Request(
+        kind=kind,
+        run=_out_directory(out, kind, begins_with.name, data or library or ""),
+        data=None if data is None else Path(data),
+        library=None if library is None else Path(library),
+        model=begins_with.model,
+        architecture=begins_with.architecture,
+        photo_root=photos,
+        wishes=wishes,
+        retain=None if retain is None else Path(retain),
+    )
+
+
+def resumed_request(run: str, wishes: "Wishes") -> "Request":
+    """The request that a run was begun with. Raises UsageError when none was begun there."""
+    from clipsearch.finetuning import resumed
+
+    refuse_empty("the run's name after --resume", run)
+    return resumed(_absolute(run), wishes)
+
+
+def _absolute(path: str) -> Path:
+    return Path(os.path.abspath(os.path.expanduser(path)))
+
+
+def _out_directory(given: str | None, kind: str, model: str, source: str) -> Path:
     """Where the run goes: what was given, else a name that the same command always gives."""
     refuse_empty("the run's name after --out", given)
     if given:
-        return Path(os.path.abspath(os.path.expanduser(given)))
+        return _absolute(given)
     parts = [kind, os.path.basename(model.rstrip("/")), Path(source.rstrip("/")).stem]
     name = re.sub(r"[^\w.-]+", "-", "-".join(parts))
-    return Path(os.path.abspath(name))
+    return _absolute(name)
 
 
 def follow(request: "Request", *, check_only: bool, json: bool, quiet: bool) -> int:
@@ -192,7 +249,7 @@ class Shown:
                 "score": event.score,
                 "best": event.is_best,
             },
-            lambda: f"{name}: {loss}{event.score_name} {event.score:.1%}{best}",
+            lambda: f"{name}: {loss}{event.score_name} {percent(event.score)}{best}",
         )
 
 
@@ -254,7 +311,7 @@ def _quoted(path: Path) -> str:
     return visible(shlex.quote(str(path)))
 
 
-def one_source(data: str | None, library: str | None) -> None:
+def _require_one_source(data: str | None, library: str | None) -> None:
     """Raise UsageError unless exactly one thing to learn from is given."""
     refuse_empty("the name of the data", data)
     if data is None and library is None:

@@ -80,6 +80,15 @@ ViewsOption = Annotated[
         help="How much two views of one photo finding each other counts beside the captions.",
     ),
 ]
+ViewsOfOption = Annotated[
+    str | None,
+    typer.Option(
+        "--views-of",
+        metavar="WHAT",
+        help="With --views, whose views find each other: one photo's (photo, the usual one), or "
+        "those of all photos with one label or caption (label).",
+    ),
+]
 ChunkOption = Annotated[
     int | None,
     typer.Option(

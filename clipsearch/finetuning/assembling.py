@@ -75,6 +75,7 @@ def _trainee(prepared: Prepared) -> "tuple[Trainee, PairObjective]":
         device,
         precision=settings.precision,
         views_weight=settings.views,
+        views_of=settings.views_of,
         chunk=settings.chunk,
         anchor=_anchor(prepared) if settings.anchor else None,
         anchor_weight=settings.anchor,

@@ -18,7 +18,7 @@ from clipsearch.types import Progress
 _FORMAT = 1
 
 
-def resumed(run: Path, wishes: Wishes, *, force: bool, tensorboard: bool) -> Request:
+def resumed(run: Path, wishes: Wishes) -> Request:
     """The request that a run was begun with, for `--resume RUN`, with the wishes given now.
 
     Raises UsageError when no run was begun there.
@@ -42,8 +42,6 @@ def resumed(run: Path, wishes: Wishes, *, force: bool, tensorboard: bool) -> Req
             photo_root=asked["photo_root"],
             wishes=replace(before, **given),
             retain=_path(asked["retain"]),
-            force=force,
-            tensorboard=tensorboard,
         )
     except (AttributeError, KeyError, TypeError) as error:
         raise DamageError(

@@ -13,7 +13,7 @@ from clipsearch.labels import meaning_of, words_of
 from clipsearch.pairs.checking import check_photos
 from clipsearch.pairs.folders import labelled_by_folder
 from clipsearch.pairs.inspecting import DataReport, inspect
-from clipsearch.pairs.leaks import pairs_alike
+from clipsearch.pairs.near_duplicates import pairs_alike
 from clipsearch.pairs.reading import read_photos
 from clipsearch.pairs.splitting import data_fingerprint, groups_of, split
 from clipsearch.types import (

@@ -8,6 +8,7 @@ from clipsearch.errors import UsageError
 
 Kind = Literal["finetune", "train"]
 Precision = Literal["fp32", "bf16"]
+ViewsOf = Literal["photo", "label"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,7 @@ class Wishes:
     loss: str | None = None
     tune: str | None = None
     views: float | None = None
+    views_of: str | None = None
     chunk: int | None = None
     accumulate: int | None = None
     recompute: bool | None = None
@@ -52,7 +54,8 @@ class Settings:
 
     `epochs` over the photos learned from; `batch_size` pairs over all processes; `learning_rate`
     the highest; `warmup` the share of steps with a rising one; `tune` what is trained; `views` the
-    weight of the loss between two views (0: none); `chunk` pairs of a batch that are computed at
+    weight of the loss between two views (0: none), `views_of` one photo or photos with one label;
+    `chunk` pairs of a batch that are computed at
     once (0: all); `accumulate` batches a step; `recompute` activations instead of keeping them;
     `precision` of the towers; `average` the decay of the weights' average (0: none);
     `anchor`: the weight of the loss that holds general prompts where they were (0: none);
@@ -72,6 +75,7 @@ class Settings:
     loss: str
     tune: str
     views: float
+    views_of: ViewsOf
     chunk: int
     accumulate: int
     recompute: bool
@@ -169,6 +173,7 @@ def resolve(kind: Kind, wishes: Wishes, found: Circumstances) -> Settings:
         loss=wishes.loss or "unicl",
         tune=tune,
         views=views,
+        views_of=_views_of(wishes),
         chunk=_chunk(found, precision) if wishes.chunk is None else wishes.chunk,
         accumulate=wishes.accumulate or 1,
         recompute=bool(wishes.recompute),
@@ -220,6 +225,15 @@ def _precision(wishes: Wishes, default: Precision) -> Precision:
         case "fp32" | "bf16" as known:
             return known
     raise UsageError(f"there is no precision {wishes.precision!r}", "There are fp32 and bf16")
+
+
+def _views_of(wishes: Wishes) -> ViewsOf:
+    match wishes.views_of:
+        case None:
+            return "photo"
+        case "photo" | "label" as known:
+            return known
+    raise UsageError(f"there are no views of a {wishes.views_of!r}", "There are photo and label")
 
 
 def _batch_size(kind: Kind, tune: str, found: Circumstances) -> int:

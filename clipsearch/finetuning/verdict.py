@@ -7,6 +7,7 @@ from typing import Any, Literal
 from clipsearch.finetuning.measuring import Results, difference
 from clipsearch.metrics import CUTOFFS, PairedDifference
 from clipsearch.metrics.intervals import Estimate
+from clipsearch.percent import percent
 
 Word = Literal["better", "probably better", "kept"]
 
@@ -155,8 +156,8 @@ def _forgetting(verdict: Verdict) -> str:
         return "Forgetting could not be estimated: too few everyday labels are not in the data."
     how = "measured" if verdict.is_forgetting_measured else "estimated"
     return (
-        f"Forgetting, {how}: {verdict.forgetting:.1%} "
-        f"(at most {verdict.most_forgetting:.1%} was allowed)."
+        f"Forgetting, {how}: {percent(verdict.forgetting)} "
+        f"(at most {percent(verdict.most_forgetting)} was allowed)."
     )
 
 

@@ -8,6 +8,7 @@ from typing import Literal
 
 from clipsearch.errors import StorageError, UsageError
 from clipsearch.pairs.checking import PhotoCheck
+from clipsearch.percent import percent
 from clipsearch.types import CaptionedPhoto
 
 # In the order in which they are reported.
@@ -121,9 +122,10 @@ def refuse_if_bad(report: DataReport, list_path: str, limit: float = 0.05) -> No
     counts = [f"{report.count(kind):,} {kind}" for kind in KINDS if report.count(kind)]
     bad = [f for f in report.findings if f.kind in _COSTS_PHOTO or f.kind == "empty caption"]
     first = "; ".join(f"{finding.photo}: {finding.detail}" for finding in bad[:_SHOWN])
+    how_bad = f"{percent(report.bad_share)} is bad, {percent(limit, 0)} is the most"
     raise UsageError(
         f"of {report.listed:,} photos too many cannot be used ({', '.join(counts)};"
-        f" {report.bad_share:.1%} is bad, {limit:.0%} is the most). The first: {first}",
+        f" {how_bad}). The first: {first}",
         f"All of them are listed in {list_path}",
     )
 

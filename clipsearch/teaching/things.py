@@ -10,6 +10,7 @@ from clipsearch.concepts.names import as_typed, concept_name
 from clipsearch.encoders import Towers
 from clipsearch.errors import UsageError
 from clipsearch.library import Library
+from clipsearch.percent import percent
 from clipsearch.photos.ignore import IgnoreRules
 from clipsearch.storage.concepts import ConceptPhoto
 from clipsearch.teaching.keeping import Taught, concept_before, model_of, save, text_of
@@ -116,8 +117,9 @@ def _doubts(found: Learned, examples: int) -> list[str]:
     if examples < _FEW_EXAMPLES:
         doubts.append(f"{examples} of 3 to 20 photos: expect mistakes, and add more with --add")
     if found.others > _MANY_OTHERS or found.own < _FEW_FOUND:
+        alike = percent(found.others, 0)
         doubts.append(
-            f"it is hardly told from the rest: {found.others:.0%} of the library looks as much "
+            f"it is hardly told from the rest: {alike} of the library looks as much "
             "like it; add photos, show what it is not with --not, or say what it is with --is"
         )
     return doubts

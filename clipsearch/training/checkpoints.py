@@ -3,7 +3,6 @@
 import json
 import os
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import safe_open
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 
 from clipsearch.errors import DamageError
 from clipsearch.training.averaging import MovingAverage
+from clipsearch.training.flat_states import optimizer_tensors, restore_optimizer, under
 from clipsearch.training.tensor_files import verify, write_tensors
 
 _KEPT = 2
@@ -60,9 +60,9 @@ def load_checkpoint(
             if "sha256" in note:
                 verify(path)
             tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
-        model.load_state_dict(_under(tensors, "model."))
-        average.shadow.load_state_dict(_under(tensors, "average."))
-        _restore_optimizer(optimizer, _under(tensors, "optimizer."))
+        model.load_state_dict(under(tensors, "model."))
+        average.shadow.load_state_dict(under(tensors, "average."))
+        restore_optimizer(optimizer, under(tensors, "optimizer."))
         average.steps = int(note["average_steps"])
         position: dict[str, int | float] = json.loads(note["position"])
     except Exception as error:
@@ -77,19 +77,5 @@ def _tensors(
 ) -> dict[str, Tensor]:
     tensors = {f"model.{name}": t for name, t in model.state_dict().items()}
     tensors |= {f"average.{name}": t for name, t in average.shadow.state_dict().items()}
-    for index, state in optimizer.state_dict()["state"].items():
-        for name, value in state.items():
-            tensors[f"optimizer.{index}.{name}"] = torch.as_tensor(value)
+    tensors |= {f"optimizer.{name}": t for name, t in optimizer_tensors(optimizer).items()}
     return {name: t.detach().clone() for name, t in tensors.items()}
-
-
-def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
-
-
-def _restore_optimizer(optimizer: torch.optim.Optimizer, flat: dict[str, Tensor]) -> None:
-    state: dict[int, dict[str, Any]] = {}
-    for key, value in flat.items():
-        index, name = key.split(".", 1)
-        state.setdefault(int(index), {})[name] = value
-    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})

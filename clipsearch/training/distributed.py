@@ -46,7 +46,6 @@ class _GatherRows(torch.autograd.Function):
         return total.chunk(dist.get_world_size())[dist.get_rank()]
 
 
-@torch.no_grad()
 def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
     """Replace each gradient by its mean over all processes, in one message.
 
@@ -54,15 +53,23 @@ def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
     gradient in some process counts as zero where it got none; one without any stays without, as
     it would in one process.
     """
+    average_gradients_and(parameters, torch.empty(0))
+
+
+@torch.no_grad()
+def average_gradients_and(parameters: Iterable[nn.Parameter], figures: Tensor) -> Tensor:
+    """As `average_gradients`, with some figures [k] in the same message; their means [k]."""
     world = world_size()
     trained = [p for p in parameters if p.requires_grad]
     if world == 1 or not trained:
-        return
-    given = torch.tensor([float(p.grad is not None) for p in trained], device=trained[0].device)
+        return figures
+    device = trained[0].device
+    given = torch.tensor([float(p.grad is not None) for p in trained], device=device)
     gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in trained]
-    flat = torch.cat([given, *(g.reshape(-1) for g in gradients)])
+    flat = torch.cat([figures.to(device), given, *(g.reshape(-1) for g in gradients)])
     dist.all_reduce(flat)
-    counts, *sums = torch.split(flat, [len(trained), *(g.numel() for g in gradients)])
+    sizes = [len(figures), len(trained), *(g.numel() for g in gradients)]
+    totals, counts, *sums = torch.split(flat, sizes)
     for parameter, gradient, count, total in zip(
         trained, gradients, counts.tolist(), sums, strict=True
     ):
@@ -70,17 +77,7 @@ def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
             # Copied, not assigned: the gradient keeps the memory layout of its parameter.
             gradient.copy_((total / world).view(gradient.shape))
             parameter.grad = gradient
-
-
-@torch.no_grad()
-def share_weights(model: nn.Module) -> None:
-    """Give every process the parameters and buffers of rank 0, in place."""
-    if world_size() == 1:
-        return
-    for tensor in (*model.parameters(), *model.buffers()):
-        whole = tensor.contiguous()
-        dist.broadcast(whole, src=0)
-        tensor.copy_(whole)
+    return (totals / world).to(figures)
 
 
 @torch.no_grad()

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from clipsearch.percent import percent
+
 WEIGHTS = tuple(step / 10 for step in range(11))
 
 
@@ -104,8 +106,8 @@ def curve_table(points: Sequence[Point], chosen: Point, score_name: str) -> str:
     width = max(12, len(score_name))
     lines = [f"  {'weight':>6}  {score_name:>{width}}  {'forgetting':>10}"]
     lines += [
-        f"{'*' if point == chosen else ' '} {point.weight:>6.2f}  {point.score:>{width}.1%}"
-        f"  {point.forgetting:>10.1%}"
+        f"{'*' if point == chosen else ' '} {point.weight:>6.2f}  {percent(point.score):>{width}}"
+        f"  {percent(point.forgetting):>10}"
         for point in points
     ]
     return "\n".join(lines) + "\n"
@@ -147,7 +149,7 @@ def curve_png(
         max(right, 100 * most_forgetting),
         color="tab:red",
         alpha=0.08,
-        label=f"forgets more than {most_forgetting:.1%}",
+        label=f"forgets more than {percent(most_forgetting)}",
     )
     axes.set_xlim(left, right)
     axes.set_xlabel("forgetting (%)")

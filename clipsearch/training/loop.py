@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.distributed as dist
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -18,6 +17,7 @@ from torch.nn.functional import normalize as to_unit_length
 from clipsearch.training.augment import augment, normalise
 from clipsearch.training.averaging import MovingAverage
 from clipsearch.training.batches import PhotoPool, TextBatch, TextSampler
+from clipsearch.training.distributed import average_gradients_and, world_size
 from clipsearch.training.losses import (
     clamp_temperature,
     pairwise_sigmoid,
@@ -213,7 +213,7 @@ def train(
     """
     step, seconds_before = int(start["step"]), float(start["seconds"])
     began = last_report = time.monotonic()
-    workers = dist.get_world_size() if dist.is_initialized() else 1
+    workers = world_size()
     progress = _progress(schedule, step, seconds_before)
     parameters = [p for p in learner.parameters() if p.requires_grad]
     sums, steps_summed = torch.zeros(3), 0
@@ -229,7 +229,7 @@ def train(
                 group["lr"] = learning_rate
             values = _backward(learner, optimizer, batch, kinds_weight)
             elapsed = seconds_before + time.monotonic() - began
-            values, elapsed = _average_over_workers(parameters, values, elapsed, workers)
+            values, elapsed = _average_over_workers(parameters, values, elapsed)
             if not bool(torch.isfinite(values).all()):
                 raise TrainingDivergedError(f"the loss is not finite at step {step}")
             nn.utils.clip_grad_norm_(parameters, schedule.grad_clip)
@@ -271,20 +271,10 @@ def _backward(
 
 
 def _average_over_workers(
-    parameters: Sequence[nn.Parameter], values: Tensor, elapsed: float, workers: int
+    parameters: Sequence[nn.Parameter], values: Tensor, elapsed: float
 ) -> tuple[Tensor, float]:
     """Average gradients in place, and the values and the clock, in one message."""
-    if workers == 1:
+    if world_size() == 1:
         return values, elapsed
-    gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in parameters]
-    flat = torch.cat([g.reshape(-1) for g in gradients] + [values, torch.tensor([elapsed])])
-    dist.all_reduce(flat)
-    flat /= workers
-    offset = 0
-    for parameter, gradient in zip(parameters, gradients, strict=True):
-        part = flat[offset : offset + gradient.numel()]
-        # Copied, not assigned: the gradient keeps the memory layout of its parameter.
-        gradient.copy_(part.view(gradient.shape))
-        parameter.grad = gradient
-        offset += gradient.numel()
-    return flat[offset : offset + 3], float(flat[offset + 3])
+    means = average_gradients_and(parameters, torch.cat([values, torch.tensor([elapsed])]))
+    return means[:-1], float(means[-1])

@@ -1,7 +1,7 @@
 """What a step makes small: the contrastive loss of a batch, and terms beside it."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -9,12 +9,19 @@ from torch import Tensor, nn
 from clipsearch.training.anchoring import TextAnchor
 from clipsearch.training.distributed import gather_rows
 from clipsearch.training.gradient_cache import Encoding, backward_in_chunks
-from clipsearch.training.losses import ContrastiveLoss, SigmoidLoss, ViewsLoss
+from clipsearch.training.losses import (
+    ContrastiveLoss,
+    LabelledViewsLoss,
+    SigmoidLoss,
+    ViewsLoss,
+)
 from clipsearch.training.pair_batches import PairBatch
 from clipsearch.training.precision import Precision, computing_in
 from clipsearch.training.short_texts import short_text_encoder
 
 Encode = Callable[[Tensor], Tensor]
+# Which views are to find each other: those of one photo, or of all photos with one label.
+ViewsOf = Literal["photo", "label"]
 
 
 def _as_they_are(rows: Tensor) -> Tensor:
@@ -32,6 +39,7 @@ class PairObjective:
         *,
         precision: Precision = "fp32",
         views_weight: float = 0.0,
+        views_of: ViewsOf = "photo",
         chunk: int = 0,
         anchor: TextAnchor | None = None,
         anchor_weight: float = 0.0,
@@ -39,13 +47,15 @@ class PairObjective:
     ) -> None:
         """`precision` is the towers'; losses are always computed in float32.
 
-        `views_weight` >= 0: how much the views' loss counts beside the texts' (SLIP: 1). `chunk`:
+        `views_weight` >= 0: how much the views' loss counts beside the texts' (SLIP: 1), over views
+        of one photo or, by `views_of`, of photos whose label or caption says the same. `chunk`:
         pairs whose activations are kept at once, 0 all; the gradients are the same. `anchor` counts
         `anchor_weight` times beside the contrastive loss. `images_are_stored`: batches hold
         embeddings of a locked tower in place of pixels.
         """
         self._model: Any = model
-        self._loss, self._views_loss = loss, ViewsLoss()
+        self._loss, self._views_of = loss, views_of
+        self._same_photo, self._same_label = ViewsLoss(), LabelledViewsLoss()
         self._device, self._precision = device, precision
         self._views_weight, self._chunk = views_weight, chunk
         self._anchor, self._anchor_weight = anchor, anchor_weight
@@ -84,7 +94,7 @@ class PairObjective:
             image, text, *second = map(gather_rows, rows)  # [n of all processes, dim] each
             value = self._between(image, text, ids)
             for views in second:
-                value = value + self._views_weight * self._views_loss(image, views)
+                value = value + self._views_weight * self._between_views(image, views, ids)
             return value * share
 
         held = self._backward_of_anchor(share)
@@ -122,6 +132,14 @@ class PairObjective:
     def _between(self, image: Tensor, text: Tensor, ids: Tensor) -> Tensor:
         model = self._model
         value: Tensor = self._loss(image, text, ids, model.logit_scale.exp(), _bias_of(model))
+        return value
+
+    def _between_views(self, first: Tensor, second: Tensor, ids: Tensor) -> Tensor:
+        value: Tensor = (
+            self._same_label(first, second, ids)
+            if self._views_of == "label"
+            else self._same_photo(first, second)
+        )
         return value
 
 

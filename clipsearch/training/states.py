@@ -8,12 +8,12 @@ only, and is verified by its SHA-256 before anything of it is used.
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from clipsearch.errors import ClipsearchError, DamageError
+from clipsearch.training.flat_states import optimizer_tensors, restore_optimizer, under
 from clipsearch.training.tensor_files import read_tensors, write_tensors
 from clipsearch.training.trainee import Evaluated, Trainee, put, trained_tensors
 
@@ -64,16 +64,16 @@ def load_state(path: Path, trainee: Trainee, run: str | None) -> None:
         state = json.loads(note["state"])
         if state["format"] != _FORMAT or run not in (None, state["run"]):
             raise DamageError(f"{path} is a checkpoint of another run", _ANOTHER)
-        put(trainee.model, _under(tensors, "model."))
-        trainee.loss.load_state_dict(_under(tensors, "loss."))
+        put(trainee.model, under(tensors, "model."))
+        trainee.loss.load_state_dict(under(tensors, "loss."))
         if trainee.average is not None:
-            stored = _under(tensors, "average.")
+            stored = under(tensors, "average.")
             for name, tensor in trainee.average.tensors.items():
                 tensor.copy_(stored[name])
-        _restore_optimizer(trainee.optimizer, _under(tensors, "optimizer."))
+        restore_optimizer(trainee.optimizer, under(tensors, "optimizer."))
         trainee.step = int(state["step"])
         trainee.evaluations = [Evaluated(**each) for each in state["evaluations"]]
-        _restore_random(_under(tensors, "random."))
+        _restore_random(under(tensors, "random."))
     except (KeyError, ValueError, TypeError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise DamageError(f"{path} is no checkpoint of this run ({reason})", _ANOTHER) from error
@@ -115,25 +115,11 @@ def _tensors(trainee: Trainee) -> dict[str, Tensor]:
     tensors |= {f"loss.{name}": t for name, t in trainee.loss.state_dict().items()}
     if trainee.average is not None:
         tensors |= {f"average.{name}": t for name, t in trainee.average.tensors.items()}
-    for index, state in trainee.optimizer.state_dict()["state"].items():
-        for name, value in state.items():
-            tensors[f"optimizer.{index}.{name}"] = torch.as_tensor(value)
+    tensors |= {f"optimizer.{n}": t for n, t in optimizer_tensors(trainee.optimizer).items()}
     tensors["random.cpu"] = torch.get_rng_state()
     if torch.cuda.is_available():
         tensors["random.cuda"] = torch.cuda.get_rng_state()
     return tensors
-
-
-def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
-
-
-def _restore_optimizer(optimizer: torch.optim.Optimizer, flat: dict[str, Tensor]) -> None:
-    state: dict[int, dict[str, Any]] = {}
-    for key, value in flat.items():
-        index, name = key.split(".", 1)
-        state.setdefault(int(index), {})[name] = value
-    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
 
 
 def _restore_random(states: dict[str, Tensor]) -> None:

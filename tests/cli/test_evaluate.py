@@ -26,11 +26,11 @@ def test_captions_as_a_table(captioned: Program) -> None:
     figures = {line.split("\t")[0]: line.split("\t")[1:] for line in answer.lines[1:-1]}
     # Four captions have their photo first; "blue" finds the black one after the blue one. The
     # caption of the blue photo ties with it, so it is second for blue.
-    assert figures["photo for a caption, recall@1"][0] == "80.0%"
-    assert figures["photo for a caption, recall@5"] == ["100.0%", "100.0 to 100.0 %"]
-    assert figures["caption for a photo, recall@1"][0] == "60.0%"
+    assert figures["photo for a caption, recall@1"][0] == "80.0 %"
+    assert figures["photo for a caption, recall@5"] == ["100.0 %", "100.0 to 100.0 %"]
+    assert figures["caption for a photo, recall@1"][0] == "60.0 %"
     assert figures["photo for a caption, median rank"][0] == "1"
-    assert answer.lines[-1].startswith("FAISS finds 100.00% of the 5 nearest")
+    assert answer.lines[-1].startswith("FAISS finds 100.00 % of the 5 nearest")
 
 
 def test_captions_as_json(captioned: Program) -> None:
@@ -59,9 +59,9 @@ def test_folders_as_labels(program: Program) -> None:
     program.add("Green/1.png", "green")
     answer = program.run("evaluate", "album", "--model", "fake", "--by-label")
     assert answer.code == 0, answer
-    assert "zero-shot top-1\t75.0%" in answer.out
-    assert "zero-shot top-1, mean of the labels\t83.3%" in answer.out
-    assert "Green\t1\t100.0%" in answer.lines
+    assert "zero-shot top-1\t75.0 %" in answer.out
+    assert "zero-shot top-1, mean of the labels\t83.3 %" in answer.out
+    assert "Green\t1\t100.0 %" in answer.lines
     assert "     1  red taken for Green" in answer.lines
 
 

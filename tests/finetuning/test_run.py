@@ -133,7 +133,7 @@ def test_best_weights_that_did_not_come_by_again_are_still_weighed(undisturbed: 
 
 def test_a_stopped_run_goes_on_by_its_name_alone(undisturbed: Workshop) -> None:
     undisturbed.run("by-name", tell=stop_at(Judged, 2))
-    request = resumed(undisturbed.folder / "by-name", Wishes(), force=False, tensorboard=False)
+    request = resumed(undisturbed.folder / "by-name", Wishes())
     assert request.wishes == WISHES
     assert request.data == undisturbed.table
     assert isinstance(undisturbed.run("by-name", request.wishes), Finished)
@@ -142,7 +142,7 @@ def test_a_stopped_run_goes_on_by_its_name_alone(undisturbed: Workshop) -> None:
 
 def test_nothing_was_begun_there(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no training was begun"):
-        resumed(tmp_path, Wishes(), force=False, tensorboard=False)
+        resumed(tmp_path, Wishes())
 
 
 @pytest.mark.row("J6")

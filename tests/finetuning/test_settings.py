@@ -74,8 +74,8 @@ def test_the_shares_in_the_record_are_those_the_photos_were_divided_by() -> None
 def test_a_wish_is_a_wish() -> None:
     wishes = Wishes(
         epochs=3, batch_size=7, learning_rate=0.5, weight_decay=0.0, loss="margin", tune="all",
-        views=0.5, chunk=0, accumulate=2, recompute=True, precision="fp32", average=0.9,
-        anchor=0.0, forgetting=0.3, validation=0.2, test=0.3, seed=9, threads=5,
+        views=0.5, views_of="label", chunk=0, accumulate=2, recompute=True, precision="fp32",
+        average=0.9, anchor=0.0, forgetting=0.3, validation=0.2, test=0.3, seed=9, threads=5,
     )  # fmt: skip
     found = resolve("finetune", wishes, LARGE)
     for name in ("epochs", "batch_size", "learning_rate", "weight_decay", "loss", "tune", "views",

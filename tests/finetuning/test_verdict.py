@@ -64,7 +64,7 @@ def test_labels_alone_are_judged_by_accuracy_and_it_says_so() -> None:
     text = as_text(verdict, ("starter", "run/model"), "")
     assert "+100.0 points of accuracy on" in text
     assert "mean recall" not in text
-    assert "Forgetting, measured: 1.0%" in text
+    assert "Forgetting, measured: 1.0 %" in text
 
 
 def test_near_duplicates_are_found_where_the_model_tells_photos_apart() -> None:

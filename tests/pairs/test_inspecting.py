@@ -105,7 +105,7 @@ def test_more_than_a_twentieth_is_refused_with_the_first_and_where_all_are() -> 
     with pytest.raises(UsageError) as caught:
         refuse_if_bad(found, "run/list.tsv")
     assert str(caught.value) == (
-        "of 10 photos too many cannot be used (6 missing, 1 unreadable; 70.0% is bad, 5% is the"
+        "of 10 photos too many cannot be used (6 missing, 1 unreadable; 70.0 % is bad, 5 % is the"
         " most). The first: 0.jpg: gone; 1.jpg: gone; 2.jpg: gone; 3.jpg: gone; 4.jpg: gone."
         " All of them are listed in run/list.tsv"
     )

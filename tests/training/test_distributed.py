@@ -71,6 +71,7 @@ def test_gradients_missing_in_one_process_count_as_zero(folder: Path) -> None:
     for found in results(folder, "unused"):
         assert torch.equal(found["everywhere"], torch.full((2, 2), 1.5))
         assert torch.equal(found["somewhere"], torch.full((2, 2), 1.5))
+        assert found["figures"].tolist() == [2.0, 5.0]
 
 
 def test_shared_out_weights_train_as_whole_ones_do(folder: Path) -> None:

@@ -130,7 +130,7 @@ def test_curve_as_table_and_picture() -> None:
     points = [ORIGINAL, Point(0.5, 0.5, 0.01), Point(1.0, 0.6, 0.03)]
     lines = curve_table(points, points[1], "recall@5").splitlines()
     assert lines[0].split() == ["weight", "recall@5", "forgetting"]
-    assert lines[2].split() == ["*", "0.50", "50.0%", "1.0%"]
+    assert lines[2].split() == ["*", "0.50", "50.0", "%", "1.0", "%"]
     assert sum(line.startswith("*") for line in lines) == 1
     picture = curve_png(points, points[1], 0.02, "recall@5")
     assert picture == curve_png(points, points[1], 0.02, "recall@5")

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from clipsearch.training.distributed import (
     average_gradients,
+    average_gradients_and,
     average_statistics,
     gather_rows,
-    share_weights,
     world_size,
 )
 from clipsearch.training.gradient_cache import Encoding, backward_in_chunks
@@ -79,11 +79,9 @@ class Step:
 
 
 def train(loss_name: str, tune: str, chunk: int | None) -> dict[str, Tensor]:
-    torch.manual_seed(rank())  # LoRA starts elsewhere in each process until it is shared
     model = clip().double()
-    torch.manual_seed(rank())
+    torch.manual_seed(0)  # as every process of a run does: LoRA starts at one place
     prepare(model, TUNES[tune])
-    share_weights(model)
     model.train()
     step = Step(model, loss_name)
     for _ in range(STEPS):
@@ -126,9 +124,10 @@ def unused_parameters() -> dict[str, Tensor]:
     (everywhere * (rank() + 1.0)).sum().backward()
     if rank() == 0:
         (somewhere * 3.0).sum().backward()
-    average_gradients([everywhere, somewhere, nowhere])
+    figures = torch.tensor([1.0 + 2 * rank(), 5.0])
+    means = average_gradients_and([everywhere, somewhere, nowhere], figures)
     assert nowhere.grad is None
-    return {"everywhere": everywhere.grad, "somewhere": somewhere.grad}
+    return {"everywhere": everywhere.grad, "somewhere": somewhere.grad, "figures": means}
 
 
 def unequal_scalars() -> dict[str, Tensor]:
