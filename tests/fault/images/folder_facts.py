@@ -7,11 +7,16 @@ from pathlib import Path
 Facts = dict[bytes, tuple[object, ...]]
 
 
-def facts_of(folder: Path) -> Facts:
-    """For each entry below `folder`: mode, times, size, extended attributes, and what it holds."""
+def facts_of(folder: Path, without: bytes | None = None) -> Facts:
+    """For each entry below `folder`: mode, times, size, extended attributes, and what it holds.
+
+    With `without`, an entry of the folder that may change, and with it the folder itself.
+    """
     top = os.fsencode(folder)
-    paths = [top]
+    paths = [] if without else [top]
     for place, folders, files in os.walk(top):
+        if place == top and without in folders:
+            folders.remove(without)
         paths += [os.path.join(place, name) for name in (*folders, *files)]
     return {path: _facts(path) for path in paths}
 
