@@ -99,14 +99,21 @@ def photos(source: Path, target: Path, count: int, long_side: int) -> Path:
 
 
 def checkpoint(folder: Path) -> None:
-    """An open_clip directory with random weights, and the same towers as rclip's ONNX files."""
+    """An open_clip directory with random weights, and the same towers as rclip's ONNX files.
+
+    Made in a process of its own: whoever measures must stay small, since Linux counts the memory
+    of the process that starts another as that other one's peak.
+    """
+    if not (folder / "rclip" / RCLIP_MODEL / "textual.onnx").is_file():
+        subprocess.run([sys.executable, __file__, str(folder)], check=True)
+
+
+def _make_checkpoint(folder: Path) -> None:
     import open_clip
     import torch
     from open_clip.transform import PreprocessCfg
     from safetensors.torch import save_file
 
-    if (folder / "rclip" / RCLIP_MODEL / "textual.onnx").is_file():
-        return
     torch.manual_seed(0)
     model = open_clip.create_model(ARCHITECTURE, pretrained=None).eval()
     config = {
@@ -237,3 +244,7 @@ class ClipRetrieval:
             "--use_jit=False", "--num_prepro_workers=2", "--batch_size=64", "--enable_wandb=False",
         ]  # fmt: skip
         return timed(command, {"CUDA_VISIBLE_DEVICES": ""}, album, THEIR_COUNT)
+
+
+if __name__ == "__main__":
+    _make_checkpoint(Path(sys.argv[1]))
