@@ -157,7 +157,7 @@ class _Run:
 
     def _settle(self, last_photo_id: int, *, confirm_missing: bool) -> None:
         """Record absence where it was proved, once everything present has been recorded."""
-        absent = [confirmed_absent(found.candidates) for found, _ in self._scans]
+        absent = [confirmed_absent(found, identity) for found, identity in self._scans]
         moved = set(
             self._catalogue.moved_photos(
                 [candidate.photo_id for gone in absent for candidate in gone], last_photo_id
@@ -166,15 +166,16 @@ class _Run:
         now = time.time()
         for (found, identity), gone in zip(self._scans, absent, strict=True):
             ids = {candidate.photo_id for candidate in gone}
-            lost = ids - moved
+            lost = [candidate for candidate in gone if candidate.photo_id not in moved]
             state = root_state(
-                found, len(ids & moved), len(lost), identity, confirm_missing=confirm_missing
+                found, len(ids & moved), lost, identity, confirm_missing=confirm_missing
             )
             self._tally.roots.append(RootReport(found.scope.root.path, state, len(lost)))
             if state != "offline":
                 self._tally.moved += self._catalogue.delete_photos(sorted(ids & moved))
             if state == "scanned":
-                self._tally.missing += self._catalogue.mark_missing(sorted(lost), now)
+                lost_ids = sorted(candidate.photo_id for candidate in lost)
+                self._tally.missing += self._catalogue.mark_missing(lost_ids, now)
                 self._tally.ignored += self._catalogue.mark_missing(found.ignored, now)
                 if not found.scope.start:
                     self._catalogue.touch_root(found.scope.root, now)

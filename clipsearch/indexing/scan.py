@@ -40,10 +40,17 @@ class PendingFile:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A live row whose file was not found where it was."""
+    """A live row whose file was not found where it was.
+
+    `path` is absolute, `stat` that of the file when it was last read. `emptied` says that nothing
+    at all is left in the folder, or in the nearest folder above it that is left: so looks the place
+    where a disk was mounted.
+    """
 
     photo_id: int
     path: bytes
+    stat: FileStat
+    emptied: bool
 
 
 @dataclass(slots=True)
@@ -52,12 +59,14 @@ class RootScan:
 
     `matched` files lie where the catalogue has a photo; `confirmed` ones also have its size. The
     size, because it survives a restored backup or another disk, as inodes and times do not.
+    `devices` are those that confirmed photos were read from.
     """
 
     scope: Scope
     found: int = 0
     matched: int = 0
     confirmed: int = 0
+    devices: set[int] = field(default_factory=set)
     pending: list[PendingFile] = field(default_factory=list)
     candidates: list[Candidate] = field(default_factory=list)
     ignored: list[int] = field(default_factory=list)
@@ -68,6 +77,7 @@ class _Listing:
     subfolders: frozenset[bytes]
     ignored: frozenset[bytes]
     complete: bool
+    empty: bool
 
 
 def scan(
@@ -84,7 +94,9 @@ def scan(
     result = RootScan(scope)
     listings: dict[bytes, _Listing] = {}
     for folder in walk(scope.root.path, scope.start, rules):
-        listings[folder.path] = _Listing(folder.subfolders, folder.ignored, folder.complete)
+        listings[folder.path] = _Listing(
+            folder.subfolders, folder.ignored, folder.complete, _is_empty(folder)
+        )
         tally.folder_problems.extend(folder.problems)
         known = catalogue.photos_in_folder(scope.root.root_id, folder.path, model_id)
         _compare_folder(catalogue, result, folder, known, tally, retry=retry)
@@ -110,7 +122,9 @@ def _compare_folder(
         row = known.pop(file.name, None)
         if row is not None:
             result.matched += 1
-            result.confirmed += row.stat.size == file.stat.size
+            if row.stat.size == file.stat.size:
+                result.confirmed += 1
+                result.devices.add(row.stat.device)
         if row is None or not _is_settled(row, file.stat, retry=retry):
             result.pending.append(_pending(result.scope.root, folder.path, file, row))
         elif row.problem_kind is not None:
@@ -128,7 +142,8 @@ def _compare_folder(
         if name in folder.ignored:
             result.ignored.append(row.photo_id)
         elif folder.complete:
-            result.candidates.append(_candidate(result.scope.root, folder.path, name, row))
+            emptied = _is_empty(folder)
+            result.candidates.append(_candidate(result.scope.root, folder.path, name, row, emptied))
 
 
 def _pending(root: Root, folder: bytes, file: FoundFile, row: KnownPhoto | None) -> PendingFile:
@@ -171,7 +186,9 @@ def _unlisted_folder(
     if child in listing.ignored:
         result.ignored.extend(row.photo_id for row in live.values())
     elif listing.complete:
-        result.candidates.extend(_candidate(root, path, name, row) for name, row in live.items())
+        result.candidates.extend(
+            _candidate(root, path, name, row, listing.empty) for name, row in live.items()
+        )
 
 
 def _nearest_listed(path: bytes, listings: dict[bytes, _Listing]) -> tuple[_Listing | None, bytes]:
@@ -188,5 +205,9 @@ def _ancestors(path: bytes) -> Iterator[tuple[bytes, bytes]]:
         yield path, child
 
 
-def _candidate(root: Root, folder: bytes, name: bytes, row: KnownPhoto) -> Candidate:
-    return Candidate(row.photo_id, os.path.join(root.path, folder, name))
+def _is_empty(folder: ListedFolder) -> bool:
+    return not (folder.files or folder.subfolders or folder.ignored)
+
+
+def _candidate(root: Root, folder: bytes, name: bytes, row: KnownPhoto, emptied: bool) -> Candidate:
+    return Candidate(row.photo_id, os.path.join(root.path, folder, name), row.stat, emptied)

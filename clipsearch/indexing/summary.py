@@ -18,7 +18,8 @@ UNREADABLE = PhotoError.kind
 class RootReport:
     """One root in one run. `state` is "scanned", "offline", "other-volume" or "held".
 
-    "held" means that so many photos were gone that nothing was recorded as missing.
+    "held" means that so many photos were gone, or all of a disk inside the root, that nothing was
+    recorded as missing.
     """
 
     path: bytes

@@ -24,6 +24,10 @@ class WorkerDiedError(Exception):
     """The worker ended, or was ended, over the photo it had; the message says why."""
 
 
+class WorkerNotReadyError(ClipsearchError):
+    """A worker ended before it had a photo."""
+
+
 class WorkerProcess:
     """A running worker. One thread asks; another may call `tick` and `kill`."""
 
@@ -41,11 +45,11 @@ class WorkerProcess:
         self._setup = setup_header(preprocess, limits)
 
     def wait_until_ready(self) -> None:
-        """Take the worker's greeting. Raises ClipsearchError when it does not come up."""
+        """Take the worker's greeting. Raises WorkerNotReadyError when it does not come up."""
         try:
             self.ask(self._setup, seconds=_START_SECONDS)
         except WorkerDiedError as error:
-            raise ClipsearchError(
+            raise WorkerNotReadyError(
                 f"the process that reads photos does not start ({error})",
                 "Run `python -m clipsearch.photos.worker < /dev/null` to see why",
             ) from error

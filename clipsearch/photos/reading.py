@@ -10,12 +10,19 @@ from clipsearch.errors import ClipsearchError, RefusedPhoto
 from clipsearch.photos.frames import BrokenFrameError, Header
 from clipsearch.photos.limits import ReadLimits
 from clipsearch.photos.messages import parse_facts, parse_pixels, parse_stat
-from clipsearch.photos.process import WORKER_COMMAND, WorkerDiedError, WorkerProcess
+from clipsearch.photos.process import (
+    WORKER_COMMAND,
+    WorkerDiedError,
+    WorkerNotReadyError,
+    WorkerProcess,
+)
 from clipsearch.types import FileStat, PhotoProblem, PhotoRead, Preprocess
 
 # Photos read ahead of whoever consumes them: enough for a batch of the encoder, 57 MB at 384 px.
 _AHEAD = 128
 _TICK_SECONDS = 0.1
+# Short memory ends processes that only start; three in a row have another reason.
+_STARTS = 3
 
 Known = Callable[[bytes], bool]
 _Result = PhotoRead | PhotoProblem
@@ -171,6 +178,15 @@ class PhotoReader:
             return PhotoProblem(path, stat, RefusedPhoto.kind, f"{doing} gave {error}")
 
     def _start_worker(self) -> WorkerProcess:
+        """A worker that is ready. One that something ended before it was is started again."""
+        for _ in range(_STARTS - 1):
+            try:
+                return self._start_once()
+            except WorkerNotReadyError:
+                continue
+        return self._start_once()
+
+    def _start_once(self) -> WorkerProcess:
         with self._workers_lock:
             if self._closed.is_set():
                 raise ClipsearchError("the photo reader is closed")

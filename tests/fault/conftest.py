@@ -1,0 +1,25 @@
+from pathlib import Path
+
+import pytest
+
+from tests.fault import faults
+from tests.fault.faults import Interposer
+from tests.fault.subject import Album, Subjects
+
+PHOTOS = 300
+
+
+@pytest.fixture(scope="session")
+def interposer(tmp_path_factory: pytest.TempPathFactory) -> Interposer:
+    return faults.build(tmp_path_factory.mktemp("interposer"))
+
+
+@pytest.fixture(scope="session")
+def album(tmp_path_factory: pytest.TempPathFactory) -> Album:
+    """Three hundred photos that no test may change: the program may not either."""
+    return Album(tmp_path_factory.mktemp("album"), PHOTOS)
+
+
+@pytest.fixture
+def subjects(album: Album, tmp_path: Path) -> Subjects:
+    return Subjects(album, tmp_path)
