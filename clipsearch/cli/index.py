@@ -36,7 +36,8 @@ ROOT_STATES = {
     "offline": "is not there or empty now: its photos are kept as they were",
     "other-volume": "holds none of its photos now, as if another disk were mounted there: "
     "its photos are kept as they were",
-    "held": "has lost most of its photos: they are kept as they were; "
+    "held": "has lost most of its photos, or all that were on a disk in it: they are kept as they "
+    "were; "
     "if they are really gone, run it again with --confirm-missing",
 }
 PROBLEM_WORDS = {
