@@ -14,6 +14,8 @@ from pathlib import Path
 
 from clipsearch.storage import (
     embedding_rows,
+    erasing,
+    examining,
     liveness,
     model_rows,
     photo_changes,
@@ -26,9 +28,11 @@ from clipsearch.storage.connection import Connection
 from clipsearch.storage.records import (
     EmbeddingBlock,
     FailedPhoto,
+    IndexedFile,
     IndexedPhoto,
     KnownPhoto,
     LibraryCounts,
+    PhotoRecord,
     PhotoRow,
     ProblemRow,
     RegisteredModel,
@@ -186,6 +190,22 @@ class Catalogue:
         """The photo at an absolute path, missing or not; None when its content is not known."""
         return photo_rows.photo_at(self._db, path)
 
+    def record_at(self, path: bytes) -> PhotoRecord | None:
+        """All that is stored about an absolute path, problems included; None for nothing."""
+        return photo_rows.record_at(self._db, path)
+
+    def indexed_files(self) -> Iterator[IndexedFile]:
+        """Every photo that is not missing, with the hash of the content it had, by row id."""
+        return photo_rows.indexed_files(self._db)
+
+    def live_paths(self, root: Root) -> Iterator[bytes]:
+        """The paths of a root's photos that are not missing, by row id."""
+        return photo_rows.live_paths(self._db, root)
+
+    def paths_of(self, content_id: int) -> list[tuple[bytes, bool]]:
+        """All paths that have, or had, one content, and whether each is missing; by path."""
+        return photo_rows.paths_of(self._db, content_id)
+
     def live_contents(self, wanted: PhotoFilter | None = None) -> Ids:
         """Contents with a photo that is not missing and passes the filter, sorted."""
         return photo_rows.live_contents(self._db, wanted)
@@ -243,6 +263,13 @@ class Catalogue:
         with self._change():
             return photo_changes.mark_present(self._db, photo_ids, stats)
 
+    def doubt_photos(self, photo_ids: Sequence[int]) -> int:
+        """Let the next index run read these files again, unchanged or not; the rows changed."""
+        if not photo_ids:
+            return 0
+        with self._change():
+            return photo_changes.doubt_photos(self._db, photo_ids)
+
     def delete_photos(self, photo_ids: Sequence[int]) -> int:
         """Delete rows of files proved to have moved; the rows deleted. Embeddings stay."""
         if not photo_ids:
@@ -267,6 +294,10 @@ class Catalogue:
                 self._other_threads = Connection(self.path, any_thread=True)
             return embedding_rows.has_embedding(self._other_threads, model_id, content_hash)
 
+    def embeddings_of(self, content_id: int) -> dict[int, int]:
+        """The row ids of one content's embeddings, by model id."""
+        return embedding_rows.rows_of_content(self._db, content_id)
+
     def embeddings(
         self, model_id: int, after_id: int = 0, content_ids: Ids | None = None
     ) -> Iterator[EmbeddingBlock]:
@@ -276,9 +307,11 @@ class Catalogue:
         """
         return embedding_rows.embeddings(self._db, model_id, after_id, content_ids)
 
-    def stored_embeddings(self, model_id: int) -> Iterator[embedding_rows.StoredBlock]:
-        """All embeddings of a model as float16, just as they are stored, by row id."""
-        return embedding_rows.stored_blocks(self._db, model_id)
+    def stored_embeddings(
+        self, model_id: int, after_id: int = 0
+    ) -> Iterator[embedding_rows.StoredBlock]:
+        """Embeddings newer than row `after_id` as float16, just as they are stored, by row id."""
+        return embedding_rows.stored_blocks(self._db, model_id, after_id)
 
     def embedded_contents(self, model_id: int, up_to_id: int) -> Ids:
         """Contents whose embedding has a row id of at most `up_to_id`, sorted."""
@@ -311,6 +344,59 @@ class Catalogue:
             erased = embedding_rows.erase_embeddings(self._db, model_id, content_ids)
             self._record_erasure()
             return erased
+
+    # Looking after the file
+
+    def structure_faults(self) -> list[str]:
+        """What SQLite itself finds wrong with the file; [] for nothing."""
+        return examining.structure_faults(self._db)
+
+    def row_faults(self) -> Iterator[examining.RowFault]:
+        """Every row of every table that breaks a rule of `row_rules`."""
+        return examining.row_faults(self._db)
+
+    def row_counts(self) -> dict[str, int]:
+        """The number of rows of every table, by its name."""
+        return examining.row_counts(self._db)
+
+    def back_up(self, target: Path) -> dict[str, int]:
+        """Write a copy of one generation to `target`; the number of rows of each of its tables.
+
+        Others may go on writing meanwhile. Raises sqlite3.Error or StorageError.
+        """
+        with self.reading():
+            counts = self.row_counts()
+            self._db.back_up(target)
+            return counts
+
+    def missing_photos(self, before: float) -> Iterator[erasing.MissingPhoto]:
+        """Files that have been missing since before a moment (seconds since the epoch)."""
+        return erasing.missing_photos(self._db, before)
+
+    def unneeded(self, photo_ids: Sequence[int]) -> erasing.Erased:
+        """What `erase_missing` would erase."""
+        with self.reading():
+            return erasing.unneeded(self._db, photo_ids)
+
+    def erase_missing(self, photo_ids: Sequence[int]) -> erasing.Erased:
+        """Erase photos that are still missing, and contents and embeddings that no photo has."""
+        with self._change():
+            self._record_erasure()
+            return erasing.erase_photos(self._db, photo_ids)
+
+    def embeddings_by(self, model_ids: Sequence[int]) -> erasing.Erased:
+        """What `erase_models` would erase."""
+        return erasing.embeddings_by(self._db, model_ids)
+
+    def erase_models(self, model_ids: Sequence[int]) -> erasing.Erased:
+        """Erase models that do not answer, with all their embeddings."""
+        with self._change():
+            self._record_erasure()
+            return erasing.erase_models(self._db, model_ids)
+
+    def give_space_back(self) -> None:
+        """Make the file as small as its content; for a moment both need room on the disk."""
+        self._db.compact()
 
     @contextmanager
     def _change(self) -> Iterator[None]:

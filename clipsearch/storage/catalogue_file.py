@@ -6,7 +6,7 @@ from pathlib import Path
 
 from clipsearch.errors import StorageError
 from clipsearch.storage.connection import Connection, connect_inspected
-from clipsearch.storage.faults import inspect_header, no_space
+from clipsearch.storage.faults import inspect_header, log_of, no_space
 from clipsearch.storage.layout import (
     TEMPORARY_SUFFIX,
     open_private,
@@ -18,7 +18,7 @@ from clipsearch.storage.migrations import migrate, needs_migration, refuse_futur
 from clipsearch.storage.schema import APPLICATION_ID
 
 # Rows with an embedding are 1 to 2 kB: small pages would leave a quarter of the file empty.
-_PAGE_SIZE = 8192
+PAGE_SIZE = 8192
 
 
 def create_catalogue_file(path: Path) -> None:
@@ -33,20 +33,32 @@ def create_catalogue_file(path: Path) -> None:
         temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
         try:
             sweep_temporary(path.parent)
-            os.close(open_private(temporary, exclusive=True))
-            _prepare(temporary)
-            connection = Connection(temporary)
-            try:
-                migrate(connection)
-            finally:
-                connection.close()
-            if temporary.with_name(temporary.name + "-wal").exists():
-                # SQLite closes without a word when the log cannot be brought into the file.
-                raise sqlite3.OperationalError("database or disk is full")
+            write_empty_catalogue(temporary)
             os.replace(temporary, path)
             sync_dir(path.parent)
         except (sqlite3.Error, OSError) as error:
             raise no_space(path, error) from error
+
+
+def write_empty_catalogue(path: Path) -> None:
+    """Write a catalogue without rows, in one file. Raises sqlite3.Error or OSError."""
+    os.close(open_private(path, exclusive=True))
+    _prepare(path)
+    connection = Connection(path)
+    try:
+        migrate(connection)
+    finally:
+        connection.close()
+    require_one_file(path)
+
+
+def require_one_file(path: Path) -> None:
+    """Raise sqlite3.OperationalError when a closed catalogue still has a log.
+
+    SQLite closes without a word when the log cannot be brought into the file.
+    """
+    if log_of(path).exists():
+        raise sqlite3.OperationalError("database or disk is full")
 
 
 def open_catalogue_file(path: Path) -> Connection:
@@ -78,7 +90,7 @@ def _inspect(path: Path) -> None:
 def _prepare(path: Path) -> None:
     database = sqlite3.connect(path, isolation_level=None)
     try:
-        database.execute(f"PRAGMA page_size = {_PAGE_SIZE}")
+        database.execute(f"PRAGMA page_size = {PAGE_SIZE}")
         database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         database.execute("PRAGMA journal_mode = WAL")
     finally:

@@ -54,9 +54,14 @@ def _create(directory: Path, path: Path) -> None:
             "Check the permissions, or choose another directory with --library.",
         ) from error
     create_catalogue_file(path)
-    # A library inside a photo folder is not one of its photos.
+    # A full disk: the library itself is there, and works.
     with contextlib.suppress(OSError):
-        (directory / IGNORE_FILE).write_text("*\n")
+        keep_index_out(directory)
+
+
+def keep_index_out(directory: Path) -> None:
+    """A library inside a photo folder is not one of its photos. Raises OSError."""
+    (directory / IGNORE_FILE).write_text("*\n")
 
 
 def _refuse_remains(directory: Path) -> None:

@@ -88,6 +88,16 @@ def has_embedding(connection: Connection, model_id: int, content_hash: bytes) ->
     return found is not None
 
 
+def rows_of_content(connection: Connection, content_id: int) -> dict[int, int]:
+    """The row ids of one content's embeddings, by model id."""
+    return dict(
+        connection.rows(
+            "SELECT model_id, id FROM embeddings WHERE content_id = ? ORDER BY model_id",
+            (content_id,),
+        )
+    )
+
+
 def embeddings(
     connection: Connection, model_id: int, after_id: int, content_ids: Ids | None
 ) -> Iterator[EmbeddingBlock]:
@@ -219,5 +229,6 @@ def _block(rows: list[Row], dim: int) -> StoredBlock:
 def _bad_row(connection: Connection, row_id: int, content_id: int) -> DamageError:
     return DamageError(
         f"Embedding {row_id} (content {content_id}) in {connection.path} is damaged",
-        "Run `clipsearch library rebuild`, then `clipsearch index` to encode that photo again.",
+        "Run `clipsearch library check --repair`, then `clipsearch index` to encode that photo "
+        "again.",
     )

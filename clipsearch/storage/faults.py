@@ -14,7 +14,11 @@ from clipsearch.storage.schema import APPLICATION_ID
 
 BUSY_SECONDS = 5.0
 _HEADER_SIZE = 100
-_MAGIC = b"SQLite format 3\0"
+_FIRST_PAGE = 8192
+_OUR_TABLE = b"CREATE TABLE embeddings ("
+# No clipsearch will ever come this far: a higher version is not the future's, but damage.
+_HIGHEST_VERSION = 100_000
+MAGIC = b"SQLite format 3\0"
 
 _UNREADABLE = {"SQLITE_IOERR_READ", "SQLITE_IOERR_SHORT_READ", "SQLITE_IOERR_CORRUPTFS"}
 NO_SPACE = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
@@ -36,15 +40,20 @@ def inspect_header(path: Path) -> int:
     """
     try:
         with path.open("rb") as file:
-            header = file.read(_HEADER_SIZE)
+            beginning = file.read(_FIRST_PAGE)
             size = os.fstat(file.fileno()).st_size
     except OSError as error:
         raise StorageError(
             f"The catalogue {path} cannot be read ({error.strerror})", "Check its permissions."
         ) from error
-    if len(header) < _HEADER_SIZE or not header.startswith(_MAGIC):
+    header = beginning[:_HEADER_SIZE]
+    if len(header) < _HEADER_SIZE or not header.startswith(MAGIC):
         raise damaged(path, "it is empty or no SQLite file")
-    if int.from_bytes(header[68:72], "big") != APPLICATION_ID:
+    version = int.from_bytes(header[60:64], "big")
+    is_ours = int.from_bytes(header[68:72], "big") == APPLICATION_ID
+    if version > _HIGHEST_VERSION or (not is_ours and _OUR_TABLE in beginning):
+        raise damaged(path, "its header cannot be right")
+    if not is_ours:
         raise StorageError(
             f"{path} was made by another program", "Choose another directory with --library."
         )
@@ -53,15 +62,15 @@ def inspect_header(path: Path) -> int:
     # in there.
     if not has_log(path) and size < pages * (65536 if page_size == 1 else page_size):
         raise damaged(path, "its end is missing")
-    return int.from_bytes(header[60:64], "big")
+    return version
 
 
 def damaged(path: Path, what: str) -> DamageError:
     """The error for a damaged catalogue, with the way out."""
     return DamageError(
         f"The catalogue {path} is damaged: {what}",
-        "Restore it from a backup, or move it away and index every folder again: "
-        f"`clipsearch index FOLDER ... --library {path.parent}`.",
+        "Run `clipsearch library check --repair`, which keeps every good row, or restore it from a "
+        f"backup ({path.parent}).",
     )
 
 

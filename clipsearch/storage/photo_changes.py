@@ -92,6 +92,18 @@ def mark_present(
     return changed
 
 
+def doubt_photos(connection: Connection, photo_ids: Sequence[int]) -> int:
+    """Forget by which facts photos are recognised as unchanged, so that they are read again.
+
+    The size stays: by it a scan tells the right disk from another one.
+    """
+    return connection.change(
+        "UPDATE photos SET mtime_ns = 0, ctime_ns = 0, inode = 0 "
+        "WHERE id IN (SELECT value FROM json_each(?))",
+        (id_list(photo_ids),),
+    )
+
+
 def delete_photos(connection: Connection, photo_ids: Sequence[int]) -> int:
     """Delete rows of files that are proved to have moved. Contents and embeddings stay."""
     contents = _contents_of(connection, photo_ids)

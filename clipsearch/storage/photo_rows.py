@@ -1,7 +1,7 @@
 """Reading photos: one folder, one path, the photos of some contents, the problems."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from clipsearch.errors import DamageError
@@ -11,18 +11,22 @@ from clipsearch.storage.faults import damaged
 from clipsearch.storage.filters import conditions
 from clipsearch.storage.id_lists import distinct, id_list, to_ids
 from clipsearch.storage.records import (
+    IndexedFile,
     KnownPhoto,
     LibraryCounts,
+    PhotoRecord,
     PhotoRow,
     ProblemRow,
+    Root,
     facts_from_columns,
     join_path,
     photo_checksum,
     photo_checksum_start,
     stat_from_columns,
 )
-from clipsearch.types import Ids, PhotoFilter
+from clipsearch.types import Ids, PhotoFacts, PhotoFilter
 
+_FILES_AT_ONCE = 4096
 _PHOTO = """SELECT p.id, r.path, f.path, p.name, p.checksum, p.missing_since IS NOT NULL,
     p.size, p.mtime_ns, p.ctime_ns, p.inode, p.device,
     c.id, c.hash, c.format, c.width, c.height, c.taken_at, c.camera, c.latitude, c.longitude
@@ -81,6 +85,73 @@ def photo_at(connection: Connection, path: bytes) -> PhotoRow | None:
         if found is not None:
             return _photo(connection, *found)
     return None
+
+
+def record_at(connection: Connection, path: bytes) -> PhotoRecord | None:
+    """All that is stored about an absolute path: missing, with a problem, or neither.
+
+    Raises DamageError when the row does not fit its content.
+    """
+    folder, name = os.path.split(path)
+    for root_id, root in connection.rows("SELECT id, path FROM roots"):
+        inside = os.path.join(root, b"")
+        if not os.path.join(folder, b"").startswith(inside):
+            continue
+        found = connection.row(
+            """SELECT p.id, p.size, p.mtime_ns, p.ctime_ns, p.inode, p.device, p.missing_since,
+                p.problem_kind, p.problem, p.checksum, c.id, c.hash, c.format, c.width, c.height,
+                c.taken_at, c.camera, c.latitude, c.longitude
+            FROM photos p JOIN folders f ON f.id = p.folder_id
+                LEFT JOIN contents c ON c.id = p.content_id
+            WHERE f.root_id = ? AND f.path = ? AND p.name = ?""",
+            (root_id, folder[len(inside) :], name),
+        )
+        if found is not None:
+            return _record(connection, path, root, *found)
+    return None
+
+
+def indexed_files(connection: Connection) -> Iterator[IndexedFile]:
+    """Every photo that is not missing, by row id."""
+    after = 0
+    while rows := connection.rows(
+        f"""SELECT p.id, r.id, r.path, f.path, p.name, c.hash,
+            p.size, p.mtime_ns, p.ctime_ns, p.inode, p.device
+        FROM photos p JOIN folders f ON f.id = p.folder_id JOIN roots r ON r.id = f.root_id
+            JOIN contents c ON c.id = p.content_id
+        WHERE p.missing_since IS NULL AND p.id > ? ORDER BY p.id LIMIT {_FILES_AT_ONCE}""",
+        (after,),
+    ):
+        for photo_id, root_id, root, folder, name, content_hash, *stat in rows:
+            path = join_path(root, folder, name)
+            yield IndexedFile(photo_id, root_id, path, stat_from_columns(*stat), content_hash)
+        after = rows[-1][0]
+
+
+def live_paths(connection: Connection, root: Root) -> Iterator[bytes]:
+    """The paths of a root's photos that are not missing, some at a time."""
+    after = 0
+    while rows := connection.rows(
+        f"""SELECT p.id, f.path, p.name FROM photos p JOIN folders f ON f.id = p.folder_id
+        WHERE f.root_id = ? AND p.missing_since IS NULL AND p.id > ?
+        ORDER BY p.id LIMIT {_FILES_AT_ONCE}""",
+        (root.root_id, after),
+    ):
+        yield from (join_path(root.path, folder, name) for _, folder, name in rows)
+        after = rows[-1][0]
+
+
+def paths_of(connection: Connection, content_id: int) -> list[tuple[bytes, bool]]:
+    """All paths that have, or had, one content, and whether each is missing; by path."""
+    return sorted(
+        (join_path(root, folder, name), bool(missing))
+        for root, folder, name, missing in connection.rows(
+            """SELECT r.path, f.path, p.name, p.missing_since IS NOT NULL
+            FROM photos p JOIN folders f ON f.id = p.folder_id JOIN roots r ON r.id = f.root_id
+            WHERE p.content_id = ?""",
+            (content_id,),
+        )
+    )
 
 
 def live_contents(connection: Connection, wanted: PhotoFilter | None) -> Ids:
@@ -165,6 +236,40 @@ def _photo(
 ) -> PhotoRow:
     stat, (content_id, content_hash, *columns_of_facts) = columns[:5], columns[5:]
     path = join_path(root, folder, name)
+    facts = _checked_facts(connection, path, content_hash, checksum, columns_of_facts)
+    return PhotoRow(
+        photo_id, path, content_id, content_hash, facts, stat_from_columns(*stat), bool(missing)
+    )
+
+
+def _record(
+    connection: Connection, path: bytes, root: bytes, photo_id: int, *columns: Any
+) -> PhotoRecord:
+    stat, (missing_since, kind, reason, checksum) = columns[:5], columns[5:9]
+    content_id, content_hash, *of_facts = columns[9:]
+    # Without a content there are no facts, but the checksum covers the path all the same.
+    facts = _checked_facts(connection, path, content_hash, checksum, of_facts)
+    return PhotoRecord(
+        photo_id,
+        path,
+        root,
+        stat_from_columns(*stat),
+        missing_since,
+        content_id,
+        content_hash,
+        None if content_id is None else facts,
+        kind,
+        reason,
+    )
+
+
+def _checked_facts(
+    connection: Connection,
+    path: bytes,
+    content_hash: bytes | None,
+    checksum: int,
+    columns: Sequence[Any],
+) -> PhotoFacts:
     shown = repr(os.fsdecode(path))
     if photo_checksum(path, content_hash) != checksum:
         raise DamageError(
@@ -172,12 +277,9 @@ def _photo(
             "Run `clipsearch index` to read that photo again.",
         )
     try:
-        facts = facts_from_columns(*columns_of_facts)
+        return facts_from_columns(*columns)
     except ValueError as error:
         raise damaged(connection.path, f"the date of {shown} cannot be read") from error
-    return PhotoRow(
-        photo_id, path, content_id, content_hash, facts, stat_from_columns(*stat), bool(missing)
-    )
 
 
 def _by_path(photo: PhotoRow) -> bytes:

@@ -92,6 +92,37 @@ class ProblemRow:
 
 
 @dataclass(frozen=True, slots=True)
+class PhotoRecord:
+    """All that the catalogue holds about one path. `root` is the folder it belongs to.
+
+    `content_id`, `content_hash` and `facts` are None for a file with a problem, whose `kind` and
+    `reason` are set. `missing_since` is in seconds since the epoch, None while it is there.
+    """
+
+    photo_id: int
+    path: bytes
+    root: bytes
+    stat: FileStat
+    missing_since: float | None
+    content_id: int | None
+    content_hash: bytes | None
+    facts: PhotoFacts | None
+    kind: str | None
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class IndexedFile:
+    """What the catalogue says of a photo file that is not missing, for reading it again."""
+
+    photo_id: int
+    root_id: int
+    path: bytes
+    stat: FileStat
+    content_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class RegisteredModel:
     """A model with embeddings in this library; `embedded` is how many contents it has encoded."""
 

@@ -70,6 +70,18 @@ def merge_root(connection: Connection, inner: Root, outer: Root) -> None:
     connection.change("DELETE FROM roots WHERE id = ?", (inner.root_id,))
 
 
+def merge_nested_roots(connection: Connection) -> None:
+    """Give the rows of every root that lies inside another to the outer one."""
+    for inner in sorted(roots(connection), key=_by_depth, reverse=True):
+        outer = [
+            root
+            for root in roots(connection)
+            if root != inner and inner.path.startswith(os.path.join(root.path, b""))
+        ]
+        if outer:
+            merge_root(connection, inner, max(outer, key=_by_depth))
+
+
 def forget_root(connection: Connection, root: Root) -> tuple[int, int]:
     """Erase a root: its photos, and the contents and embeddings that no other photo has.
 
@@ -113,6 +125,10 @@ def _delete_folder(connection: Connection, folder: int) -> None:
     connection.change("DELETE FROM photos WHERE folder_id = ?", (folder,))
     connection.change("DELETE FROM folders WHERE id = ?", (folder,))
     refresh_live(connection, contents)
+
+
+def _by_depth(root: Root) -> int:
+    return len(root.path)
 
 
 def _root(

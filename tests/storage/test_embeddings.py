@@ -74,7 +74,7 @@ DAMAGE = {
 @pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE.keys())
 def test_a_damaged_embedding_is_named_never_returned(filled: Catalogue, damage: str) -> None:
     filled._db.change(damage)
-    with pytest.raises(DamageError, match=r"Embedding 4 .*library rebuild"):
+    with pytest.raises(DamageError, match=r"Embedding 4 .*library check --repair"):
         list(filled.embeddings(1))
     assert filled.damaged_embeddings(1).tolist() == [4]
 
