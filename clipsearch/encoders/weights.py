@@ -4,6 +4,7 @@ Loading a TorchScript or `.pt2` archive runs code that came with it, so both are
 pickles are only ever opened with `weights_only=True` (in `openclip`).
 """
 
+import struct
 import zipfile
 from pathlib import Path
 
@@ -26,6 +27,9 @@ _PREFERRED = (
     "model.pth",
 )
 _PICKLES = (".bin", ".pt", ".pth")
+
+# What zipfile raises over a damaged or unusual archive.
+_UNREADABLE_ZIP = (zipfile.BadZipFile, NotImplementedError, OSError, ValueError, struct.error)
 
 SAFE_ALTERNATIVE = "Save the weights as safetensors (safetensors.torch.save_file) and use that file"
 
@@ -87,7 +91,7 @@ def refuse_programs(weights: Path) -> None:
     try:
         with zipfile.ZipFile(weights) as archive:
             members = archive.namelist()
-    except (zipfile.BadZipFile, OSError) as error:
+    except _UNREADABLE_ZIP as error:
         raise ModelUnavailableError(
             f"{weights} is not a PyTorch checkpoint: {error}", SAFE_ALTERNATIVE
         ) from error

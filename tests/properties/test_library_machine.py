@@ -178,6 +178,8 @@ class LibraryMachine(RuleBasedStateMachine):
 
     @rule(confirm=st.booleans(), retry=st.booleans())
     def index_all(self, confirm: bool, retry: bool) -> None:
+        # Who confirms while a disk is away has said that its photos are gone.
+        confirm = confirm and not self.disk.away
         self._index(self.disk.roots, confirm=confirm, retry=retry)
 
     @rule(root=ROOTS)
