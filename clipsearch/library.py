@@ -19,15 +19,17 @@ from clipsearch.storage.layout import (
     sweep_temporary,
 )
 from clipsearch.storage.lock import writer_lock
-from clipsearch.storage.vectors import (
-    Snapshot,
-    SnapshotHeader,
-    UnusableSnapshot,
-    open_snapshot,
-    verify_snapshot,
-    write_snapshot,
+from clipsearch.storage.snapshot_choice import (
+    SPEED_ROWS,
+    IndexPolicy,
+    exact_is_fine,
+    worth_learning_again,
 )
-from clipsearch.types import Floats, Ids, ModelInfo
+from clipsearch.storage.snapshot_comparing import Comparison, compare_indexes
+from clipsearch.storage.snapshot_file import SnapshotHeader, UnusableSnapshot
+from clipsearch.storage.snapshot_writing import TypicalQueries, extend_snapshot, write_snapshot
+from clipsearch.storage.vectors import Snapshot, open_snapshot, verify_snapshot
+from clipsearch.types import Floats, Ids, Lap, ModelInfo, no_lap
 
 # Up to this many embeddings the catalogue answers before FAISS would even be imported.
 WITHOUT_SNAPSHOT = 8192
@@ -42,21 +44,31 @@ class Library:
     believed only as far as the catalogue's history confirms it.
     """
 
-    def __init__(self, directory: Path, catalogue: Catalogue) -> None:
+    def __init__(
+        self, directory: Path, catalogue: Catalogue, policy: IndexPolicy | None = None
+    ) -> None:
         self.directory = directory
         self.catalogue = catalogue
+        # What people may search with, by the library's model: indexes are measured with it. None:
+        # with photos.
+        self.typical_queries: TypicalQueries | None = None
+        self._policy = policy or IndexPolicy()
         self._writers = 0
         self._snapshot: Snapshot | None = None
         self._snapshot_file: tuple[object, ...] | None = None
 
     @classmethod
-    def open(cls, directory: Path, *, create: bool = False) -> Self:
+    def open(
+        cls, directory: Path, *, create: bool = False, policy: IndexPolicy | None = None
+    ) -> Self:
         """Open the library in a directory; with `create`, make a new one when there is none.
+
+        `policy` decides on the index of the snapshots that are written.
 
         Raises StorageError when there is none or it cannot be read, DamageError when its catalogue
         is damaged or gone, LockedError when it has to be made while another process writes.
         """
-        return cls(directory, Catalogue(catalogue_in(directory, create=create)))
+        return cls(directory, Catalogue(catalogue_in(directory, create=create)), policy)
 
     def close(self) -> None:
         """Close the library's files."""
@@ -96,12 +108,15 @@ class Library:
             finally:
                 self._writers -= 1
 
-    def nearest(self, vectors: Floats, k: int, allowed: Ids | None = None) -> tuple[Ids, Floats]:
+    def nearest(
+        self, vectors: Floats, k: int, allowed: Ids | None = None, lap: Lap = no_lap
+    ) -> tuple[Ids, Floats]:
         """The k contents nearest to each unit vector (q, dim), among `allowed` when given.
 
         (q, m) content ids and cosines, with m = min(k, contents that can be found); highest cosine
-        first, equal ones by id. Contents without a live photo are never found. The answer is exact
-        and the same with or without a snapshot.
+        first, equal ones by id. Contents without a live photo are never found. The cosines are
+        exact. So is the choice, and the same with or without a snapshot, unless the snapshot's
+        index is an "ivf" one: see `IndexChoice`.
 
         Raises StorageError when no model is active, ModelMismatchError for vectors of another
         length, UsageError for vectors that are not finite, DamageError for a damaged embedding.
@@ -113,15 +128,18 @@ class Library:
                 return nothing(len(vectors))
             dead = self.catalogue.dead_contents()
             snapshot = self._usable_snapshot(model_id, info)
-            if snapshot is None:
-                return self._from_catalogue(vectors, k, model_id, 0, allowed, dead)
-            confirmed = self._confirmed(snapshot, model_id, allowed, dead)
-            old = snapshot.search(vectors, k, confirmed)
-            newest = snapshot.header.last_embedding_id
-            if self.catalogue.last_embedding_id(model_id) == newest:
-                return old
-            new = self._from_catalogue(vectors, k, model_id, newest, allowed, dead)
-            return merge(old, new, k)
+            lap("snapshot open")
+            answer = self._from_snapshot(snapshot, vectors, k, model_id, allowed, dead)
+            if answer is None:
+                answer = self._from_catalogue(vectors, k, model_id, 0, allowed, dead)
+            lap("nearest vectors")
+            return answer
+
+    def has_snapshot(self) -> bool:
+        """Whether searches are answered from a snapshot: all contents as fast as a few of them."""
+        with self.catalogue.reading():
+            model_id, info = self._active()
+            return self._usable_snapshot(model_id, info) is not None
 
     def vectors_of(self, content_ids: Ids) -> Floats:
         """The active model's unit vectors (n, dim) of some contents, in the order given.
@@ -151,10 +169,11 @@ class Library:
             return self._fault(model_id, info)
 
     def refresh_snapshot(self) -> bool:
-        """Rebuild the active model's snapshot if searching is slow without; whether it was done.
+        """Bring the active model's snapshot up to date if searching is slow without; whether done.
 
-        A small library needs none, and a few new photos are found as fast beside the old one.
-        Raises as `rebuild_snapshot` does.
+        A small library needs none, and a few new photos are found as fast beside the old one. More
+        are added to it; it is made anew when it does not fit the library any more. Raises as
+        `rebuild_snapshot` does.
         """
         with self.catalogue.reading():
             model_id = self.catalogue.active_model_id()
@@ -165,11 +184,13 @@ class Library:
             if not self._is_outdated(model_id, self._active()[1]):
                 return False
         with self.writer(), self.catalogue.reading():
-            self._write_snapshot(*self._active())
+            model_id, info = self._active()
+            if not self._extend_snapshot(model_id, info):
+                self._write_snapshot(model_id, info)
         return True
 
     def rebuild_snapshot(self) -> bool:
-        """Bring the active model's snapshot up to date; whether anything had to be done.
+        """Write the active model's snapshot anew unless it is up to date; whether it was done.
 
         Raises LockedError or StorageError when it cannot be written, DamageError for a damaged
         embedding.
@@ -184,6 +205,22 @@ class Library:
             self._write_snapshot(model_id, info)
         return True
 
+    def compare_indexes(self) -> Comparison | None:
+        """Measure the snapshot's index and the other kind side by side; None without a snapshot.
+
+        Raises LockedError or StorageError when the other one cannot be written, DamageError for a
+        damaged embedding.
+        """
+        with self.writer(), self.catalogue.reading():
+            model_id, info = self._active()
+            try:
+                header = self._header(info)
+            except UnusableSnapshot:
+                return None
+            blocks = self.catalogue.stored_embeddings(model_id)
+            path = self._snapshot_path(info)
+            return compare_indexes(path, header, blocks, self.typical_queries)
+
     def _active(self) -> tuple[int, ModelInfo]:
         model_id, info = self.catalogue.active_model_id(), self.catalogue.active_model()
         if model_id is None or info is None:
@@ -196,9 +233,9 @@ class Library:
     def _snapshot_path(self, info: ModelInfo) -> Path:
         return self.directory / snapshot_name(info.fingerprint)
 
-    def _write_snapshot(self, model_id: int, info: ModelInfo) -> None:
+    def _new_header(self, info: ModelInfo) -> SnapshotHeader:
         generation, stamp = self.catalogue.generation()
-        header = SnapshotHeader(
+        return SnapshotHeader(
             library_id=self.catalogue.library_id(),
             fingerprint=info.fingerprint,
             generation=generation,
@@ -208,8 +245,36 @@ class Library:
             last_embedding_id=0,
             norm_error=0.0,
         )
+
+    def _write_snapshot(self, model_id: int, info: ModelInfo) -> None:
         blocks = self.catalogue.stored_embeddings(model_id)
-        write_snapshot(self._snapshot_path(info), header, blocks)
+        path = self._snapshot_path(info)
+        write_snapshot(path, self._new_header(info), blocks, self._policy, self.typical_queries)
+
+    def _extend_snapshot(self, model_id: int, info: ModelInfo) -> bool:
+        """Add what is new to the snapshot; False when there is none that is worth it."""
+        path = self._snapshot_path(info)
+        try:
+            old = open_snapshot(path, self.catalogue.library_id(), info.fingerprint, info.embed_dim)
+            if not self._is_of_our_past(old.header) or not self._still_fits(old, model_id):
+                return False
+            newest = old.header.last_embedding_id
+            kept = None
+            if self.catalogue.erased_generation() > old.header.generation:
+                kept = self.catalogue.embedded_contents(model_id, newest)
+            blocks = self.catalogue.stored_embeddings(model_id, newest)
+            extend_snapshot(path, self._new_header(info), old, kept, blocks)
+        except UnusableSnapshot:
+            return False
+        return True
+
+    def _still_fits(self, old: Snapshot, model_id: int) -> bool:
+        newest = old.header.last_embedding_id
+        rows = old.header.rows + self.catalogue.count_newer_embeddings(model_id, newest)
+        if old.header.index.kind == "exact":
+            some = old.rows_at(np.arange(min(old.header.rows, SPEED_ROWS)))
+            return exact_is_fine(self._policy, rows, some)[0]
+        return not worth_learning_again(self._policy, old.header.index, rows)
 
     def _fault(self, model_id: int, info: ModelInfo) -> str | None:
         try:
@@ -237,7 +302,7 @@ class Library:
             self.catalogue.library_id(),
             info.fingerprint,
             info.embed_dim,
-        ).header
+        )
         if not self._is_of_our_past(header):
             raise UnusableSnapshot("it was made from another state of the library")
         return header
@@ -264,17 +329,36 @@ class Library:
     def _is_of_our_past(self, header: SnapshotHeader) -> bool:
         return self.catalogue.has_generation(header.generation, bytes.fromhex(header.stamp))
 
-    def _confirmed(
-        self, snapshot: Snapshot, model_id: int, allowed: Ids | None, dead: Ids
-    ) -> Ids | None:
+    def _from_snapshot(
+        self,
+        snapshot: Snapshot | None,
+        vectors: Floats,
+        k: int,
+        model_id: int,
+        allowed: Ids | None,
+        dead: Ids,
+    ) -> tuple[Ids, Floats] | None:
+        """The answer from the snapshot and what is newer; None when there is none to use."""
+        if snapshot is None:
+            return None
+        confirmed = self._confirmed(snapshot, model_id, allowed)
+        try:
+            old = snapshot.search(vectors, k, confirmed, dead)
+        except UnusableSnapshot:
+            # A damaged row was met: this file is not asked again.
+            self._snapshot = None
+            return None
+        newest = snapshot.header.last_embedding_id
+        if self.catalogue.last_embedding_id(model_id) == newest:
+            return old
+        return merge(old, self._from_catalogue(vectors, k, model_id, newest, allowed, dead), k)
+
+    def _confirmed(self, snapshot: Snapshot, model_id: int, allowed: Ids | None) -> Ids | None:
         """The contents that may come from the snapshot; None for all of them."""
-        if self.catalogue.erased_generation() > snapshot.header.generation:
-            kept = self.catalogue.embedded_contents(model_id, snapshot.header.last_embedding_id)
-            allowed = kept if allowed is None else allowed[np.isin(allowed, kept)]
-        if not len(dead):
+        if self.catalogue.erased_generation() <= snapshot.header.generation:
             return allowed
-        candidates = snapshot.content_ids if allowed is None else allowed
-        return candidates[np.isin(candidates, dead, invert=True)]
+        kept = self.catalogue.embedded_contents(model_id, snapshot.header.last_embedding_id)
+        return kept if allowed is None else allowed[np.isin(allowed, kept)]
 
     def _from_catalogue(
         self, vectors: Floats, k: int, model_id: int, after_id: int, allowed: Ids | None, dead: Ids

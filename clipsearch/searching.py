@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 import numpy as np
+from numpy.typing import NDArray
 
 from clipsearch.concepts.known import KnownConcept, known_thing
 from clipsearch.encoders import Towers
@@ -20,16 +21,22 @@ from clipsearch.storage.records import PhotoRow
 from clipsearch.types import (
     FileStat,
     Floats,
+    Ids,
+    Lap,
     PhotoFacts,
     PhotoFilter,
     PhotoProblem,
     Pixels,
+    no_lap,
     same_file,
 )
 
 # Scores are compared to six decimals: below that, the order would be that of rounding errors.
 _DECIMALS = 6
 _BLOCK = 4096
+# With a filter, this many of the nearest photos are looked at for each one wanted before the filter
+# is asked about all.
+_TRIED_FOR_EACH = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +69,7 @@ def search(
     *,
     top_k: int = 20,
     min_score: float | None = None,
+    lap: Lap = no_lap,
 ) -> SearchAnswer:
     """The `top_k` photos of the library that fit the query best; equal scores by path.
 
@@ -69,6 +77,8 @@ def search(
     are left out; when the query is one concept and no `min_score` is given, those that are more
     likely something else, so that nothing may be found. A query of filters only lists photos by the
     date taken, newest first, undated ones last, and leaves `min_score` unused.
+
+    `lap` is told which stage is over.
 
     Raises QueryError for an example that is no photo, UsageError for a concept that was not taught,
     StorageError for a library without photos,
@@ -80,10 +90,10 @@ def search(
     with library.catalogue.reading():
         if not query.terms:
             return SearchAnswer(_numbered(_newest(library, wanted, top_k)))
-        vector, warnings = query_vector(library, towers, query.terms)
+        vector, warnings = query_vector(library, towers, query.terms, lap)
         own = None if min_score is not None else _least_score(library, towers, query.terms)
         least = own if min_score is None else min_score
-        found = _best(library, vector, wanted, top_k)
+        found = _best(library, vector, wanted, top_k, lap)
         kept = [(score, row) for score, row in found if least is None or score >= least]
         if own is not None and len(kept) < len(found):
             warnings += (
@@ -94,7 +104,7 @@ def search(
 
 
 def query_vector(
-    library: Library, towers: Towers, terms: tuple[Term, ...]
+    library: Library, towers: Towers, terms: tuple[Term, ...], lap: Lap = no_lap
 ) -> tuple[Floats, tuple[str, ...]]:
     """The unit vector (dim,) of some terms (see `ranking.combine`), and warnings about them.
 
@@ -108,8 +118,11 @@ def query_vector(
     warnings: list[str] = []
     if texts:
         values = [terms[i].value for i in texts]
-        vectors[texts] = unit(towers.text.encode_text(values))
+        tower = towers.text
+        lap("text tower open")
+        vectors[texts] = unit(tower.encode_text(values))
         warnings.extend(_text_warnings(towers, values))
+        lap("text tower run")
     for i in concepts:
         known = _known(library, towers, terms[i].value)
         vectors[i] = unit(known.classifiers[0].weights)
@@ -118,6 +131,7 @@ def query_vector(
         values = [terms[i].value for i in photos]
         vectors[photos], about = _photo_vectors(library, towers, values)
         warnings.extend(about)
+        lap("example photos")
     weights = np.array([term.weight for term in terms], np.float32)
     return combine(vectors, weights), tuple(warnings)
 
@@ -258,27 +272,82 @@ def _located_folder(typed: str) -> str:
 
 
 def _best(
-    library: Library, vector: Floats, wanted: PhotoFilter, top_k: int
+    library: Library, vector: Floats, wanted: PhotoFilter, top_k: int, lap: Lap
 ) -> list[tuple[float, PhotoRow]]:
     """The best photos with their scores: by score, then by path."""
-    allowed = None if wanted == PhotoFilter() else library.catalogue.live_contents(wanted)
+    if wanted == PhotoFilter():
+        return _best_of(library, vector, None, wanted, top_k, lap)
+    if library.has_snapshot():
+        found = _best_of_all(library, vector, wanted, top_k, lap)
+        if found is not None:
+            return found
+    allowed = library.catalogue.live_contents(wanted)
+    lap("filters")
+    return _best_of(library, vector, allowed, wanted, top_k, lap)
+
+
+def _best_of_all(
+    library: Library, vector: Floats, wanted: PhotoFilter, top_k: int, lap: Lap
+) -> list[tuple[float, PhotoRow]] | None:
+    """The best that pass the filter among the nearest of all; None when they are too few.
+
+    A filter that lets many pass is asked about a few hundred photos this way, and not about all of
+    the library. What is found is the beginning of the full ranking, filtered: photos further down
+    score less than the last one that was looked at.
+    """
+    k = _TRIED_FOR_EACH * (top_k + 1)
+    found, cosines = library.nearest(vector[None], k, None, lap)
+    ids, scores = found[0], _rounded(cosines[0])
+    rows = _rows(library, ids, scores, wanted)
+    lap("photo rows")
+    best = heapq.nsmallest(top_k, rows, key=_rank)
+    # Others score no more than the last one that was looked at; a tie with it would need them.
+    if len(ids) < k or (len(best) == top_k and best[-1][0] > scores[-1]):
+        return best
+    return None
+
+
+def _best_of(
+    library: Library,
+    vector: Floats,
+    allowed: Ids | None,
+    wanted: PhotoFilter,
+    top_k: int,
+    lap: Lap,
+) -> list[tuple[float, PhotoRow]]:
     k = top_k + 1
     while True:
-        found, cosines = library.nearest(vector[None], k, allowed)  # (1, m) each
-        ids = found[0]
-        scores = np.round(cosines[0].astype(np.float64), _DECIMALS) + 0.0  # no -0.0
+        found, cosines = library.nearest(vector[None], k, allowed, lap)  # (1, m) each
+        ids, scores = found[0], _rounded(cosines[0])
         # Every content has at least one photo, so k contents are enough, unless one that was cut
         # off scores as much as the last one kept: then the path decides, and all are needed.
         if len(ids) < k or scores[top_k - 1] > scores[-1]:
             break
         k *= 2
+    best = heapq.nsmallest(top_k, _rows(library, ids, scores, wanted), key=_rank)
+    lap("photo rows")
+    return best
+
+
+def _rows(
+    library: Library, ids: Ids, scores: NDArray[np.float64], wanted: PhotoFilter
+) -> list[tuple[float, PhotoRow]]:
+    """The photos of these contents that pass the filter, with their scores."""
     photos = library.catalogue.photos_of(ids, wanted)
-    rows = (
-        (float(score), row)
-        for content_id, score in zip(ids.tolist(), scores, strict=True)
+    return [
+        (score, row)
+        for content_id, score in zip(ids.tolist(), scores.tolist(), strict=True)
         for row in photos.get(content_id, [])
-    )
-    return heapq.nsmallest(top_k, rows, key=lambda found: (-found[0], found[1].path))
+    ]
+
+
+def _rounded(cosines: Floats) -> NDArray[np.float64]:
+    scores = np.round(cosines.astype(np.float64), _DECIMALS).astype(np.float64)
+    return np.add(scores, 0.0, dtype=np.float64)  # no -0.0
+
+
+def _rank(found: tuple[float, PhotoRow]) -> tuple[float, bytes]:
+    return -found[0], found[1].path
 
 
 def _newest(library: Library, wanted: PhotoFilter, top_k: int) -> list[tuple[None, PhotoRow]]:

@@ -195,3 +195,14 @@ class Progress(Protocol):
 
 def no_progress(stage: str, done: int, total: int | None) -> None:
     """The Progress that shows nothing."""
+
+
+class Lap(Protocol):
+    """Called at the end of each stage of a search: the time since the last call was its."""
+
+    def __call__(self, stage: str) -> None:
+        """`stage` names what was done since."""
+
+
+def no_lap(stage: str) -> None:
+    """The Lap that measures nothing."""

@@ -21,7 +21,8 @@ from clipsearch.errors import (
 )
 from clipsearch.library import Library
 from clipsearch.storage.half_floats import unit_rows
-from clipsearch.storage.vectors import Snapshot, Verified, verify_snapshot
+from clipsearch.storage.snapshot_file import SnapshotHeader
+from clipsearch.storage.vectors import Snapshot, verify_snapshot
 from clipsearch.types import Floats, Ids, PhotoFilter
 from tests.storage.small_library import (
     MODEL,
@@ -54,13 +55,16 @@ def library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Library
 
 @pytest.fixture
 def searches(monkeypatch: pytest.MonkeyPatch) -> list[Ids | None]:
-    """What each search of a snapshot was restricted to."""
+    """What each search that a snapshot answered was restricted to."""
     made: list[Ids | None] = []
     real = Snapshot.search
 
-    def search(self: Snapshot, queries: Floats, k: int, allowed: Ids | None = None) -> object:
+    def search(
+        self: Snapshot, queries: Floats, k: int, allowed: Ids | None, excluded: Ids
+    ) -> object:
+        answer = real(self, queries, k, allowed, excluded)
         made.append(allowed)
-        return real(self, queries, k, allowed)
+        return answer
 
     monkeypatch.setattr(Snapshot, "search", search)
     return made
@@ -217,7 +221,7 @@ def test_refreshing_reads_the_old_snapshot_once(
     library.catalogue.erase_embeddings(1, [5])
     reads: list[Path] = []
 
-    def counted(path: Path, library_id: str, fingerprint: str, dim: int) -> Verified:
+    def counted(path: Path, library_id: str, fingerprint: str, dim: int) -> SnapshotHeader:
         reads.append(path)
         return verify_snapshot(path, library_id, fingerprint, dim)
 

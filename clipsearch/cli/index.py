@@ -99,6 +99,7 @@ def index(
     never changed. Moved and copied photos are recognised and not encoded again.
     """  # fmt: skip
     from clipsearch.encoders import load_bulk_encoder
+    from clipsearch.encoders.everyday import everyday_queries
     from clipsearch.indexing import index as index_photos
     from clipsearch.library import Library
     from clipsearch.photos.ignore import IgnoreRules
@@ -112,6 +113,7 @@ def index(
     with showing_progress(json=json, quiet=quiet) as progress:
         info = model_to_index_with(directory, model, progress)
         with Library.open(directory, create=True) as opened:
+            opened.typical_queries = everyday_queries(info, models_dir())
             summary = index_photos(
                 opened,
                 info,

@@ -11,6 +11,7 @@ from clipsearch.cli.escape import path_fields, visible
 from clipsearch.cli.opening import open_library, towers_of
 from clipsearch.cli.options import CopyToOption, JsonOption, LibraryOption, LinkToOption
 from clipsearch.cli.output import Column, note, say_json, say_table, write_bytes
+from clipsearch.cli.stopwatch import Stopwatch, say_timings, since_start
 
 if TYPE_CHECKING:
     from clipsearch.query import Query
@@ -62,23 +63,33 @@ def search(
     ] = False,
     copy_to: CopyToOption = None,
     link_to: LinkToOption = None,
+    timings: Annotated[
+        bool,
+        typer.Option("--timings", help="Say on stderr what each stage took; as JSON with --json."),
+    ] = False,
     library: LibraryOption = None,
 ) -> int:
     """Find photos by words, by an example photo, or both; the best come first.
 
     The score is the cosine between query and photo: compare scores within one search only.
     """
+    watch = Stopwatch()
+    watch.start_with("start of Python", since_start())
     at_most_one({"--json": json, "--print0": print0})
     delivery = delivery_of(copy_to, link_to)
 
     from clipsearch.query import parse_query
     from clipsearch.searching import search as search_photos
 
+    watch("imports")
     with open_library(library) as opened:
+        watch("catalogue open")
         names = opened.catalogue.concepts
         asked = parse_query(query, os.path.isfile, lambda name: names.called(name) is not None)
         roots = [root.path for root in opened.catalogue.roots()]
-        answer = search_photos(opened, towers_of(opened), asked, top_k=top_k, min_score=min_score)
+        towers = towers_of(opened)
+        watch("query and model")
+        answer = search_photos(opened, towers, asked, top_k=top_k, min_score=min_score, lap=watch)
     for name in _photos_taken_for_words(query, asked):
         note(f"clipsearch: there is no file {visible(name)}: searched as words.")
     for warning in answer.warnings:
@@ -90,6 +101,9 @@ def search(
             say_json(record_of(result))
     else:
         _say_table(answer.results)
+    watch("output")
+    if timings:
+        say_timings(watch, json=json)
     if not answer.results:
         note("clipsearch: no photo was found.")
         return NOTHING_FOUND

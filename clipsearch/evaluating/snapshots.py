@@ -15,7 +15,9 @@ from clipsearch.metrics import intersection_at_k
 from clipsearch.ranking import top_k_rows
 from clipsearch.storage.embedding_rows import StoredBlock
 from clipsearch.storage.half_floats import rows_and_norms
-from clipsearch.storage.vectors import SnapshotHeader, open_snapshot, write_snapshot
+from clipsearch.storage.snapshot_file import SnapshotHeader
+from clipsearch.storage.snapshot_writing import write_snapshot
+from clipsearch.storage.vectors import open_snapshot
 from clipsearch.types import Floats, Ids
 
 NEAREST = 10
