@@ -77,6 +77,7 @@ def finetune(
     average: options.AverageOption = None,
     seed: options.SeedOption = None,
     threads: options.ThreadsOption = None,
+    shard: options.ShardOption = False,
     workers: options.WorkersOption = 2,
     save_every: options.SaveOption = 120.0,
     tensorboard: options.TensorboardOption = False,
@@ -111,6 +112,7 @@ def finetune(
         test=test,
         seed=seed,
         threads=threads,
+        shard=shard or None,
     )
     if resume is not None:
         request = resumed_request(resume, wishes)

@@ -55,6 +55,7 @@ def train(
     average: options.AverageOption = None,
     seed: options.SeedOption = None,
     threads: options.ThreadsOption = None,
+    shard: options.ShardOption = False,
     workers: options.WorkersOption = 2,
     save_every: options.SaveOption = 120.0,
     tensorboard: options.TensorboardOption = False,
@@ -86,6 +87,7 @@ def train(
         test=test,
         seed=seed,
         threads=threads,
+        shard=shard or None,
     )
     if resume is not None:
         request = resumed_request(resume, wishes)

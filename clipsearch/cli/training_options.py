@@ -107,7 +107,8 @@ RecomputeOption = Annotated[
     typer.Option("--recompute", help="Compute activations twice instead of keeping them."),
 ]
 PrecisionOption = Annotated[
-    str | None, typer.Option("--precision", metavar="NAME", help="fp32 or bf16.")
+    str | None,
+    typer.Option("--precision", metavar="NAME", help="fp32 or bf16; else what is faster here."),
 ]
 AverageOption = Annotated[
     float | None,
@@ -128,6 +129,14 @@ SeedOption = Annotated[
 ]
 ThreadsOption = Annotated[
     int | None, typer.Option("--threads", metavar="N", min=1, help="Threads that compute.")
+]
+ShardOption = Annotated[
+    bool,
+    typer.Option(
+        "--shard",
+        help="Under torchrun: share the weights out over the processes (FSDP), for a model that "
+        "one device cannot train.",
+    ),
 ]
 WorkersOption = Annotated[
     int, typer.Option("--workers", metavar="N", min=0, max=64, help="Threads that read photos.")

@@ -2,7 +2,7 @@
 
 from contextlib import closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from clipsearch.finetuning.measuring import general_prompts
 from clipsearch.finetuning.preparing import Prepared
@@ -10,12 +10,15 @@ from clipsearch.prompts import template_set
 from clipsearch.types import CaptionedPhoto, Progress
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from clipsearch.training.anchoring import TextAnchor
     from clipsearch.training.fitting import Pace
     from clipsearch.training.objective import PairObjective
     from clipsearch.training.pair_batches import PairBatches
     from clipsearch.training.stored_views import StoredPairs
     from clipsearch.training.trainee import Trainee
+    from clipsearch.training.tuning import TrainedGroup
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +38,11 @@ def assemble(prepared: Prepared, progress: Progress) -> Assembly:
     What a locked image tower makes of the photos is computed here, once, told as "views".
     """
     settings = prepared.settings
-    trainee, objective = _trainee(prepared)
-    batches = _batches(prepared, objective, progress)
+    groups = _prepared_groups(prepared)
+    # While every process still has the whole model.
+    anchor = _anchor(prepared) if settings.anchor else None
+    batches = _batches(prepared, progress)
+    trainee, objective = _trainee(prepared, groups, anchor)
     if settings.loss == "sigmoid":
         with closing(batches.iterate(0)) as upcoming:
             objective.settle(next(upcoming))
@@ -44,29 +50,42 @@ def assemble(prepared: Prepared, progress: Progress) -> Assembly:
     return Assembly(trainee, objective, batches, per_epoch, _pace(prepared, trainee, per_epoch))
 
 
-def _trainee(prepared: Prepared) -> "tuple[Trainee, PairObjective]":
+def _prepared_groups(prepared: Prepared) -> "list[TrainedGroup]":
+    """The model ready to be trained, and what is trained of it."""
     from clipsearch.training import tuning
     from clipsearch.training.activations import recompute_activations
-    from clipsearch.training.fitting import make_optimizer
-    from clipsearch.training.losses import make_loss
-    from clipsearch.training.objective import PairObjective
     from clipsearch.training.processes import compute_with
     from clipsearch.training.shipping import hold_norms
-    from clipsearch.training.trainee import TrainedAverage, Trainee
     from clipsearch.training.tuning_names import tune_called
 
-    settings, device = prepared.settings, prepared.worker.device
-    model = prepared.loaded.model
+    settings, model = prepared.settings, prepared.loaded.model
     compute_with(settings.threads, settings.seed)
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(name in prepared.loaded.trainable)
     groups = tuning.prepare(model, tune_called(settings.tune))
-    loss = make_loss(settings.loss).to(device)
     model.train()
     if settings.frozen_norms:
         hold_norms(model)
     if settings.recompute:
         recompute_activations(model)
+    return groups
+
+
+def _trainee(
+    prepared: Prepared, groups: "list[TrainedGroup]", anchor: "TextAnchor | None"
+) -> "tuple[Trainee, PairObjective]":
+    from clipsearch.training.fitting import make_optimizer
+    from clipsearch.training.losses import make_loss
+    from clipsearch.training.objective import PairObjective
+    from clipsearch.training.processes import compute_with
+    from clipsearch.training.sharding import share_out
+    from clipsearch.training.trainee import TrainedAverage, Trainee
+
+    settings, device = prepared.settings, prepared.worker.device
+    model = prepared.loaded.model
+    if settings.shard:
+        groups = share_out(model, groups)
+    loss = make_loss(settings.loss).to(device)
     average = TrainedAverage(model, settings.average) if settings.average else None
     optimizer = make_optimizer(groups, loss, settings.weight_decay)
     objective = PairObjective(
@@ -77,7 +96,7 @@ def _trainee(prepared: Prepared) -> "tuple[Trainee, PairObjective]":
         views_weight=settings.views,
         views_of=settings.views_of,
         chunk=settings.chunk,
-        anchor=_anchor(prepared) if settings.anchor else None,
+        anchor=anchor,
         anchor_weight=settings.anchor,
         images_are_stored=settings.stored_views > 0,
     )
@@ -88,29 +107,36 @@ def _trainee(prepared: Prepared) -> "tuple[Trainee, PairObjective]":
 def _anchor(prepared: Prepared) -> "TextAnchor":
     """Everyday labels in a few wordings, held where the original has them."""
     from clipsearch.training.anchoring import DRAWN, anchor_to
-    from clipsearch.training.losses import make_loss
-    from clipsearch.training.objective import PairObjective
 
-    settings, device = prepared.settings, prepared.worker.device
-    encoder = PairObjective(
-        prepared.loaded.model, make_loss(settings.loss), device, precision=settings.precision
-    )
+    settings = prepared.settings
     # Beside a small batch as many as ever would be most of a step's work.
     drawn = min(DRAWN, 2 * settings.batch_size)
     tokenize = prepared.seeing.tokenize
-    return anchor_to(general_prompts(), tokenize, encoder.encode_text, device, drawn)
+    encode_text = _encoder(prepared).encode_text
+    return anchor_to(general_prompts(), tokenize, encode_text, prepared.worker.device, drawn)
 
 
-def _batches(
-    prepared: Prepared, objective: "PairObjective", progress: Progress
-) -> "PairBatches | StoredPairs":
+def _encoder(prepared: Prepared) -> "PairObjective":
+    """The towers as they stand, in the run's precision."""
+    from clipsearch.training.losses import make_loss
+    from clipsearch.training.objective import PairObjective
+
+    return PairObjective(
+        prepared.loaded.model,
+        make_loss(prepared.settings.loss),
+        prepared.worker.device,
+        precision=prepared.settings.precision,
+    )
+
+
+def _batches(prepared: Prepared, progress: Progress) -> "PairBatches | StoredPairs":
     from clipsearch.training.stored_views import StoredPairs
 
     learned = prepared.parts.of(prepared.parts.learned)
     batches = _batches_of(prepared, learned, prepared.worker.rank, prepared.worker.world)
     if not prepared.settings.stored_views:
         return batches
-    return StoredPairs(batches, _stored_views(prepared, learned, objective, progress))
+    return StoredPairs(batches, _stored_views(prepared, learned, progress))
 
 
 def _batches_of(
@@ -138,9 +164,8 @@ def _batches_of(
 def _stored_views(
     prepared: Prepared,
     learned: list[CaptionedPhoto],
-    objective: "PairObjective",
     progress: Progress,
-) -> Any:
+) -> "Tensor":
     """What the locked image tower makes of each photo: computed once, by the first process."""
     from clipsearch.training.processes import first_says
     from clipsearch.training.stored_views import (
@@ -153,9 +178,10 @@ def _stored_views(
     path, run, device = prepared.directory.views, prepared.fingerprint, prepared.worker.device
     known = read_views(path, run) if prepared.leads else None
     if prepared.leads and known is None:
+        encode_image = _encoder(prepared).encode_image
         views = encode_views(
             _batches_of(prepared, for_all_captions(learned), 0, 1),
-            lambda images: objective.encode_image(images.to(device)),
+            lambda images: encode_image(images.to(device)),
             len(learned),
             prepared.settings.stored_views,
             lambda done, total: progress("views", done, total),

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import clipsearch
 from clipsearch.errors import DamageError, UsageError
@@ -14,6 +14,9 @@ from clipsearch.finetuning.asking import Request
 from clipsearch.finetuning.gathering import Parts
 from clipsearch.finetuning.settings import Settings, Wishes
 from clipsearch.types import Progress
+
+if TYPE_CHECKING:
+    from clipsearch.training.precision import MeasuredPrecision
 
 _FORMAT = 1
 
@@ -125,7 +128,13 @@ def _model_name(name: str | None) -> str | None:
     return name
 
 
-def write_down(request: Request, settings: Settings, parts: Parts, weights_digest: str) -> str:
+def write_down(
+    request: Request,
+    settings: Settings,
+    parts: Parts,
+    weights_digest: str,
+    measured: "MeasuredPrecision | None",
+) -> str:
     """Record what the run depends on, or make sure that it is what it was; the run's fingerprint.
 
     Raises UsageError naming what differs, unless the request says that it may.
@@ -159,7 +168,10 @@ def write_down(request: Request, settings: Settings, parts: Parts, weights_diges
             refuse_differences(request.run, before, basis)
         elif newest_state(directory.checkpoints) is not None:
             _refuse_another_division(request.run, before, parts)
-    write_json(directory.settings, {"asked": asked, "basis": basis})
+    record: dict[str, Any] = {"asked": asked, "basis": basis}
+    if measured is not None:
+        record["measured_precision"] = asdict(measured)
+    write_json(directory.settings, record)
     learned, validation, test = parts.sizes
     write_json(
         directory.data,

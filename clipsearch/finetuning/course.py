@@ -3,7 +3,7 @@
 import math
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from clipsearch import failpoints
 from clipsearch.errors import ClipsearchError
@@ -11,10 +11,14 @@ from clipsearch.finetuning.asking import Finished
 from clipsearch.finetuning.assembling import Assembly
 from clipsearch.finetuning.finishing import Made, finish
 from clipsearch.finetuning.logbook import Logbook
-from clipsearch.finetuning.preparing import Prepared, words_of_photos
+from clipsearch.finetuning.preparing import Prepared
+from clipsearch.finetuning.restoring import restored
 from clipsearch.finetuning.settings import Settings
 from clipsearch.finetuning.yardstick import Yardstick
 from clipsearch.types import Progress
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 # How often it is told and written down where training stands, besides each epoch's end.
 TELL_SECONDS = 1.0
@@ -34,13 +38,20 @@ class Course:
     def __init__(self, prepared: Prepared, assembly: Assembly, office: Office | None) -> None:
         self._prepared, self._assembly, self._office = prepared, assembly, office
         self._trainee, self._directory = assembly.trainee, prepared.directory
-        self._saved = (-1, -1)
+        self._is_sharded = prepared.settings.shard
+        self._last: dict[str, Tensor] = {}
+        self._saved = (0, 0)
         self._saved_at = time.monotonic()
 
     @property
     def step(self) -> int:
         """How many steps are done."""
         return self._trainee.step
+
+    @property
+    def saved_step(self) -> int:
+        """How many of them are written down."""
+        return self._saved[0]
 
     @property
     def steps(self) -> int:
@@ -53,6 +64,8 @@ class Course:
         Raises ClipsearchError naming the photos of a batch whose loss is no number, and when there
         is not enough memory.
         """
+        from clipsearch.training.sharding import whole
+
         self._take_up()
         settings, per_epoch = self._prepared.settings, self._assembly.per_epoch
         if self._office is not None:
@@ -70,6 +83,7 @@ class Course:
                 self._judge()
             if at_end:
                 self.save()
+                self._last = whole(self._trainee.weights())
                 return
             self._fit_until((self.step // per_epoch + 1) * per_epoch)
 
@@ -104,46 +118,74 @@ class Course:
                             (now - began_at) / (stepped.step - began),
                         )
                     pairs, since, told = 0, now, now
-                if now - self._saved_at >= self._prepared.request.save_seconds:
+                if self._agreed(now - self._saved_at >= self._prepared.request.save_seconds):
                     self.save()
         except TrainingDivergedError as error:
             raise self._named(error) from error
         except RuntimeError as error:
             raise _memory_or(error, self._prepared.settings) from error
 
+    def _agreed(self, due: bool) -> bool:
+        """What the first process says, where saving takes all of them."""
+        from clipsearch.training.processes import first_says
+
+        return first_says(due) if self._is_sharded else due
+
     def _judge(self) -> None:
         """Show the validation part to the weights, unless that was done; keep the best."""
         from clipsearch.training.distributed import average_statistics
-        from clipsearch.training.states import save_weights
-        from clipsearch.training.trainee import Evaluated, wearing
+        from clipsearch.training.processes import first_says
+        from clipsearch.training.sharding import whole
+        from clipsearch.training.trainee import wearing
 
         failpoints.reach("before_judging")
         trainee = self._trainee
         if any(each.step == self.step for each in trainee.evaluations):
             return
         average_statistics(trainee.model)
-        if self._office is None:
-            return
-        kept = self._office.yardstick.validation
-        with wearing(trainee):
-            results = kept.part.measure(trainee.model, outlook=False)
-        trainee.evaluations.append(Evaluated(self.step, {"score": results.score}))
-        best = trainee.best()
+        if self._is_sharded:
+            # Apart from the model in training, whose weights only come together in all processes.
+            weights = whole(trainee.weights())
+            if self._office is not None:
+                device = self._prepared.worker.device
+                self._examine(self._office, restored(self._prepared, weights).to(device), weights)
+            trainee.evaluations = first_says(trainee.evaluations)
+        elif self._office is not None:
+            with wearing(trainee):
+                self._examine(self._office, trainee.model, trainee.weights())
+
+    def _examine(self, office: Office, model: Any, weights: "dict[str, Tensor]") -> None:
+        """Measure `model`, which has these `weights`, and keep them when they are the best."""
+        from clipsearch.training.states import save_weights
+        from clipsearch.training.trainee import Evaluated
+
+        kept = office.yardstick.validation
+        results = kept.part.measure(model, outlook=False)
+        self._trainee.evaluations.append(Evaluated(self.step, {"score": results.score}))
+        best = self._trainee.best()
         is_best = best is not None and best.step == self.step
         if is_best:
-            save_weights(self._directory.best, trainee.weights(), self.step)
+            save_weights(self._directory.best, weights, self.step)
         epoch = self.step // self._assembly.per_epoch
         beats = is_best and results.score > kept.before.score
-        self._office.logbook.judged(self.step, epoch, results, is_best=beats)
+        office.logbook.judged(self.step, epoch, results, is_best=beats)
 
     def save(self) -> None:
         """Write down where the run stands, unless that is written down already."""
         from clipsearch.training.states import save_state
 
         now = (self.step, len(self._trainee.evaluations))
-        if self._office is not None and self._saved != now:
+        if self._saved != now and (self._is_sharded or self._office is not None):
             save_state(self._directory.checkpoints, self._trainee, self._prepared.fingerprint)
             self._saved, self._saved_at = now, time.monotonic()
+
+    def interrupted(self) -> None:
+        """Write down where the run stands if this process alone can: it may be the only one left.
+
+        With weights shared out the run goes on from where it was saved last.
+        """
+        if not self._is_sharded:
+            self.save()
 
     def finish(self, progress: Progress) -> Finished:
         """Choose between the original and what was learned, write the model and the report.
@@ -151,16 +193,13 @@ class Course:
         For the first process alone, after `train`.
         """
         assert self._office is not None
-        parts = self._prepared.parts
         made = Made(
-            request=self._prepared.request,
-            directory=self._directory,
-            settings=self._prepared.settings,
-            trainee=self._trainee,
-            per_epoch=self._assembly.per_epoch,
-            trainable=self._prepared.loaded.trainable,
-            captions=words_of_photos(parts.of(parts.learned)),
+            prepared=self._prepared,
             yardstick=self._office.yardstick,
+            per_epoch=self._assembly.per_epoch,
+            step=self.step,
+            last=self._last,
+            best=self._trainee.best(),
         )
         return finish(made, progress)
 

@@ -6,30 +6,46 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clipsearch.finetuning.asking import Finished, Request
+from clipsearch.finetuning.asking import Finished
+from clipsearch.finetuning.gathering import words_of_photos
+from clipsearch.finetuning.preparing import Prepared
+from clipsearch.finetuning.restoring import restored
 from clipsearch.finetuning.settings import Settings
 from clipsearch.finetuning.verdict import Verdict, as_record, as_text, compare
 from clipsearch.finetuning.yardstick import Yardstick
 from clipsearch.types import Progress
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from clipsearch.training.interpolation import Point
     from clipsearch.training.runs import RunDirectory
-    from clipsearch.training.trainee import Trainee
+    from clipsearch.training.trainee import Evaluated
 
 
 @dataclass(frozen=True)
 class Made:
-    """What training left behind, and what it is compared with."""
+    """What training left behind, and what it is compared with.
 
-    request: Request
-    directory: "RunDirectory"
-    settings: Settings
-    trainee: "Trainee"
-    per_epoch: int
-    trainable: frozenset[str]
-    captions: Sequence[str]
+    `last`: the weights after `step` steps; `best`: the best evaluation of all.
+    """
+
+    prepared: Prepared
     yardstick: Yardstick
+    per_epoch: int
+    step: int
+    last: "dict[str, Tensor]"
+    best: "Evaluated | None"
+
+    @property
+    def settings(self) -> Settings:
+        """What was asked for or decided."""
+        return self.prepared.settings
+
+    @property
+    def directory(self) -> "RunDirectory":
+        """Where it is all written."""
+        return self.prepared.directory
 
 
 def finished_before(directory: "RunDirectory") -> Finished:
@@ -59,7 +75,7 @@ def finish(made: Made, progress: Progress) -> Finished:
     from clipsearch.training.shipping import copy_of_state
 
     directory = made.directory
-    device = next(made.trainee.model.parameters()).device
+    device = made.prepared.worker.device
     model = load_model(directory.original).model.to(device)
     original = copy_of_state(model)
     line = _best_line(made, model, original, progress)
@@ -106,53 +122,57 @@ def _best_line(made: Made, model: Any, original: dict[str, Any], progress: Progr
     weights, step = load_weights(made.directory.best)
     candidates = {step: weights}
     if made.settings.kind == "finetune":
-        candidates.setdefault(made.trainee.step, dict(made.trainee.weights()))
+        candidates.setdefault(made.step, made.last)
+    counter = _Counter(progress, len(candidates))
     lines = []
     for step, weights in candidates.items():
         tuned = _merged(made, weights)
-        points, chosen = _chosen(made, model, original, tuned, progress)
+        points, chosen = _chosen(made, model, original, tuned, counter)
         lines.append(Line(step // made.per_epoch, tuned, points, chosen))
     return max(lines, key=lambda line: (line.chosen.score, -line.chosen.forgetting))
 
 
 def _merged(made: Made, weights: dict[str, Any]) -> dict[str, Any]:
     """Trained tensors as an ordinary model has them."""
-    from clipsearch.encoders.openclip import load_model
     from clipsearch.training.shipping import copy_of_state
-    from clipsearch.training.trainee import put
-    from clipsearch.training.tuning import merge, prepare
-    from clipsearch.training.tuning_names import tune_called
+    from clipsearch.training.tuning import merge
 
-    model = load_model(made.directory.original).model
-    for name, parameter in model.named_parameters():
-        parameter.requires_grad_(name in made.trainable)
-    prepare(model, tune_called(made.settings.tune))
-    put(model, weights)
+    model = restored(made.prepared, weights)
     merge(model)
     return copy_of_state(model)
 
 
+class _Counter:
+    """The points measured so far, over all lines together: one count from 0 to its end."""
+
+    def __init__(self, progress: Progress, lines: int) -> None:
+        from clipsearch.training.interpolation import WEIGHTS
+
+        self._progress, self._done, self._total = progress, 0, lines * len({0.0, *WEIGHTS})
+        progress("mix", 0, self._total)
+
+    def one_more(self) -> None:
+        self._done += 1
+        self._progress("mix", self._done, self._total)
+
+
 def _chosen(
-    made: Made, model: Any, original: dict[str, Any], tuned: dict[str, Any], progress: Progress
+    made: Made, model: Any, original: dict[str, Any], tuned: dict[str, Any], counter: "_Counter"
 ) -> tuple[list["Point"], "Point"]:
     """The points between the two, measured on the validation part, and the best allowed one."""
-    from clipsearch.training.interpolation import WEIGHTS, Point, choose, sweep
+    from clipsearch.training.interpolation import Point, choose, sweep
 
     if made.settings.kind == "train":
-        best = made.trainee.best()
-        point = Point(1.0, 0.0 if best is None else best.decisive, 0.0)
+        point = Point(1.0, 0.0 if made.best is None else made.best.decisive, 0.0)
         return [point], point
-    done, validation = 0, made.yardstick.validation
+    validation = made.yardstick.validation
 
     def measure() -> tuple[float, float]:
-        nonlocal done
-        progress("mix", done, len(WEIGHTS))
         results = validation.part.measure(model, outlook=True)
-        done += 1
+        counter.one_more()
         return results.score, made.yardstick.forgotten(model, validation, results) or 0.0
 
     points = sweep(model, original, tuned, measure)
-    progress("mix", done, len(WEIGHTS))
     return points, choose(points, made.settings.forgetting)
 
 
@@ -172,7 +192,8 @@ def _write_model(made: Made, folder: Path, weights: dict[str, Any]) -> None:
     if vocabulary.is_file():
         # Models that say which words they know have now read these too.
         known = set(vocabulary.read_text(encoding="utf-8").splitlines())
-        words = sorted(known.union(words_of(made.captions)))
+        parts = made.prepared.parts
+        words = sorted(known.union(words_of(words_of_photos(parts.of(parts.learned)))))
         write_whole(vocabulary, ("\n".join(words) + "\n").encode())
 
 
@@ -215,7 +236,8 @@ def _text(made: Made, verdict: Verdict, line: Line) -> str:
 
     score_name = made.yardstick.validation.before.score_name
     table = curve_table(line.points, line.chosen, score_name) if len(line.points) > 1 else ""
-    name = made.request.model or made.request.architecture or ""
+    request = made.prepared.request
+    name = request.model or request.architecture or ""
     return as_text(verdict, (name, str(made.directory.model)), table)
 
 

@@ -176,3 +176,9 @@ def _alike(embeddings: Floats) -> list[tuple[int, int]]:
     pairs = pairs_alike(centred / lengths.clip(min=1e-6), ALIKE)
     most = max(MOST_ALIKE * len(embeddings), 2)
     return pairs if max(map(len, groups_of(len(embeddings), pairs)), default=0) <= most else []
+
+
+def words_of_photos(photos: Sequence[CaptionedPhoto]) -> list[str]:
+    """All captions of photos, and the labels of those without."""
+    captions = [caption for photo in photos for caption in photo.captions]
+    return [*captions, *sorted({p.label for p in photos if p.label and not p.captions})]

@@ -10,6 +10,7 @@ from clipsearch.finetuning.asking import Checked, Request, Tell
 from clipsearch.finetuning.beginning import fetch_original, write_down
 from clipsearch.finetuning.gathering import Parts, divide, gather, look_through
 from clipsearch.finetuning.measuring import Seeing
+from clipsearch.finetuning.precision import precision_that_pays
 from clipsearch.finetuning.settings import Circumstances, Settings, part_shares, resolve
 from clipsearch.pairs.inspecting import DataReport, refuse_if_bad, write_findings
 from clipsearch.types import CaptionedPhoto, Floats, Pixels, Progress
@@ -75,15 +76,23 @@ def prepare(
     refuse_if_bad(report, str(request.run / "findings.tsv"))
     seeing = seeing_of(loaded)
     parts = _divided(request, report, loaded, seeing, tell, progress)
-    settings = settled(request, loaded, parts, worker)
-    fingerprint = write_down(request, settings, parts, sha256_of(directory.original))
+    measured = precision_that_pays(request, loaded, seeing, parts, worker)
+    pays = measured is not None and measured.precision == "bf16"
+    settings = _settled(request, loaded, parts, worker, bfloat16=pays)
+    digest = sha256_of(directory.original)
+    fingerprint = write_down(request, settings, parts, digest, measured)
     return Prepared(request, directory, worker, loaded, settings, parts, seeing, fingerprint)
 
 
-def follow(request: Request, directory: "RunDirectory", worker: "Worker", parts: Parts) -> Prepared:
-    """What the first process has prepared, in every other one."""
+def follow(
+    request: Request,
+    directory: "RunDirectory",
+    worker: "Worker",
+    settings: Settings,
+    parts: Parts,
+) -> Prepared:
+    """What the first process has prepared and said, in every other one."""
     loaded = load(directory.original)
-    settings = settled(request, loaded, parts, worker)
     return Prepared(request, directory, worker, loaded, settings, parts, seeing_of(loaded), "")
 
 
@@ -147,23 +156,23 @@ def pixels_of(seeing: Seeing) -> Callable[[bytes], Pixels]:
     return lambda data: decode(data, seeing.preprocess)[1]
 
 
-def settled(request: Request, loaded: "LoadedModel", parts: Parts, worker: "Worker") -> Settings:
+def _settled(
+    request: Request, loaded: "LoadedModel", parts: Parts, worker: "Worker", *, bfloat16: bool
+) -> Settings:
     """Every setting of the run: asked for, recorded before, or decided by what was found."""
-    from clipsearch.encoders.machine import has_bfloat16
     from clipsearch.training.losses import make_loss
     from clipsearch.training.processes import thread_count
     from clipsearch.training.runs import RunDirectory, recorded_threads
     from clipsearch.training.shipping import parameter_count
     from clipsearch.training.tuning_names import tune_called
 
-    on_gpu = worker.device.type == "cuda"
     before = recorded_threads(RunDirectory(request.run).settings)
     found = Circumstances(
         photos=len(parts.learned),
         usable=len(parts.photos),
         parameters=parameter_count(loaded.model),
         device=worker.device.type,
-        bfloat16=on_gpu or has_bfloat16(),
+        bfloat16=bfloat16,
         threads=before or thread_count(),
         world=worker.world,
         is_retention_measured=request.retain is not None,
@@ -173,9 +182,3 @@ def settled(request: Request, loaded: "LoadedModel", parts: Parts, worker: "Work
     make_loss(settings.loss)
     tune_called(settings.tune)
     return settings
-
-
-def words_of_photos(photos: Sequence[CaptionedPhoto]) -> list[str]:
-    """All captions of photos, and the labels of those without."""
-    captions = [caption for photo in photos for caption in photo.captions]
-    return [*captions, *sorted({p.label for p in photos if p.label and not p.captions})]

@@ -12,6 +12,7 @@ from clipsearch.finetuning.finishing import finished_before
 from clipsearch.finetuning.gathering import Parts
 from clipsearch.finetuning.logbook import Logbook
 from clipsearch.finetuning.preparing import follow, prepare
+from clipsearch.finetuning.settings import Settings
 from clipsearch.finetuning.yardstick import yardstick_of
 from clipsearch.storage.lock import writer_lock
 from clipsearch.types import Progress, no_progress
@@ -58,7 +59,7 @@ def _lead(
 
     prepared = prepare(request, directory, worker, models_dir, tell, progress)
     finished = directory.finished and not request.force
-    first_says(None if finished else prepared.parts)
+    first_says(None if finished else (prepared.settings, prepared.parts))
     if finished:
         return finished_before(directory)
     logbook = Logbook(directory, tell, tensorboard=request.tensorboard)
@@ -69,7 +70,7 @@ def _lead(
         course.train()
         trained = True
     except KeyboardInterrupt:
-        course.save()
+        course.interrupted()
         trained = False
     finally:
         logbook.close()
@@ -77,17 +78,17 @@ def _lead(
         # Every step is saved by now: interrupted, what follows is done again.
         with suppress(KeyboardInterrupt):
             return course.finish(progress)
-    return Stopped(request.run, course.steps, course.step)
+    return Stopped(request.run, course.steps, course.saved_step)
 
 
 def _follow(request: Request, directory: "RunDirectory", worker: "Worker") -> None:
     """The part of every other process: it takes its share of each step and says nothing."""
     from clipsearch.training.processes import first_says
 
-    nothing: Parts | None = None
-    parts = first_says(nothing)
-    if parts is None:
+    nothing: tuple[Settings, Parts] | None = None
+    said = first_says(nothing)
+    if said is None:
         return
-    prepared = follow(request, directory, worker, parts)
+    prepared = follow(request, directory, worker, *said)
     prepared.loaded.model.to(worker.device)
     Course(prepared, assemble(prepared, no_progress), None).train()

@@ -34,6 +34,7 @@ class Wishes:
     test: float | None = None
     seed: int | None = None
     threads: int | None = None
+    shard: bool | None = None
 
     def __post_init__(self) -> None:
         """Raise UsageError for what is no number, and for a rate that learns nothing."""
@@ -62,7 +63,8 @@ class Settings:
     `stored_views`: how often each photo is encoded before training, when the image tower is locked
     (0: photos are encoded in each step); `judge_every` so many epochs;
     `frozen_norms` keep running means as they are; `forgetting` the most that may be lost of what
-    the data does not cover; `validation` and `test` shares of the photos.
+    the data does not cover; `validation` and `test` shares of the photos; `shard`: each of the
+    `world` processes keeps a share of the weights.
     """
 
     kind: Kind
@@ -92,12 +94,16 @@ class Settings:
     threads: int
     device: str
     world: int
+    shard: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Circumstances:
     """What defaults are decided by: `photos` to learn from, of `usable` ones; `parameters`; the
-    machine."""
+    machine.
+
+    `bfloat16`: whether it makes this model's steps faster here.
+    """
 
     photos: int
     usable: int
@@ -128,6 +134,11 @@ _MOST_VIEWS = 20_000
 _MOST_JUDGED = 30
 
 
+def is_large(parameters: int) -> bool:
+    """Whether a model of so many parameters has steps of seconds, and activations of gigabytes."""
+    return parameters > _LARGE
+
+
 def part_shares(wishes: Wishes, usable: int) -> tuple[float, float]:
     """Shares of validation and test photos: with few photos more, or they would say nothing.
 
@@ -156,8 +167,7 @@ def resolve(kind: Kind, wishes: Wishes, found: Circumstances) -> Settings:
     few = kind == "finetune" and found.photos < _FEW
     tune = wishes.tune or ("text" if few else "all")
     validation, test = part_shares(wishes, found.usable)
-    large = found.parameters > _LARGE
-    precision = _precision(wishes, "bf16" if found.bfloat16 and large else "fp32")
+    precision = _precision(wishes, "bf16" if found.bfloat16 else "fp32")
     views = wishes.views or 0.0
     batch_size = wishes.batch_size or _batch_size(kind, tune, found)
     epochs = wishes.epochs or _epochs(kind, tune, batch_size, found)
@@ -190,6 +200,7 @@ def resolve(kind: Kind, wishes: Wishes, found: Circumstances) -> Settings:
         threads=wishes.threads or found.threads,
         device=found.device,
         world=found.world,
+        shard=_shard(wishes, found),
     )
 
 
@@ -215,7 +226,7 @@ def _stored_views(epochs: int, photos: int) -> int:
 def _chunk(found: Circumstances, precision: Precision) -> int:
     if found.parameters > _HUGE:
         return _HUGE_CHUNK
-    return _LARGE_CHUNKS[precision] if found.parameters > _LARGE else 0
+    return _LARGE_CHUNKS[precision] if is_large(found.parameters) else 0
 
 
 def _precision(wishes: Wishes, default: Precision) -> Precision:
@@ -225,6 +236,15 @@ def _precision(wishes: Wishes, default: Precision) -> Precision:
         case "fp32" | "bf16" as known:
             return known
     raise UsageError(f"there is no precision {wishes.precision!r}", "There are fp32 and bf16")
+
+
+def _shard(wishes: Wishes, found: Circumstances) -> bool:
+    if wishes.shard and found.world == 1:
+        raise UsageError(
+            "--shard shares a model out over processes, and there is one",
+            "Start several: torchrun --nproc-per-node 2 -m clipsearch ...",
+        )
+    return bool(wishes.shard)
 
 
 def _views_of(wishes: Wishes) -> ViewsOf:

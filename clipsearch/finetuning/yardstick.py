@@ -4,9 +4,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from clipsearch.errors import UsageError
-from clipsearch.finetuning.gathering import gather
+from clipsearch.finetuning.gathering import gather, words_of_photos
 from clipsearch.finetuning.measuring import Part, Results, forgetting, general_labels, lost_labels
-from clipsearch.finetuning.preparing import Prepared, pixels_of, words_of_photos
+from clipsearch.finetuning.preparing import Prepared, pixels_of
 
 
 @dataclass(frozen=True, slots=True)

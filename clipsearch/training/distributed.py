@@ -10,11 +10,17 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
 
 def world_size() -> int:
     """How many processes train together; 1 without torch.distributed."""
     return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def rank() -> int:
+    """This process's number among them, 0 the first; 0 without torch.distributed."""
+    return dist.get_rank() if dist.is_initialized() else 0
 
 
 def gather_rows(rows: Tensor) -> Tensor:
@@ -51,7 +57,7 @@ def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
 
     The parameters are the same everywhere, in the same order and on one device. One that got a
     gradient in some process counts as zero where it got none; one without any stays without, as
-    it would in one process.
+    it would in one process. Gradients of shared-out weights (sharding.py) are averaged already.
     """
     average_gradients_and(parameters, torch.empty(0))
 
@@ -60,7 +66,7 @@ def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
 def average_gradients_and(parameters: Iterable[nn.Parameter], figures: Tensor) -> Tensor:
     """As `average_gradients`, with some figures [k] in the same message; their means [k]."""
     world = world_size()
-    trained = [p for p in parameters if p.requires_grad]
+    trained = [p for p in parameters if p.requires_grad and not isinstance(p, DTensor)]
     if world == 1 or not trained:
         return figures
     device = trained[0].device

@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from clipsearch.training.sharding import shared_as
+
 
 def under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     """Those whose names begin with `prefix`, without it."""
@@ -22,9 +24,10 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, flat: Mapping[str, Tensor]) -> None:
-    """Let it remember what `optimizer_tensors` gave, instead of what it does."""
+    """Let it remember what `optimizer_tensors` gave, whole, instead of what it does."""
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
     state: dict[int, dict[str, Any]] = {}
     for key, value in flat.items():
         index, name = key.split(".", 1)
-        state.setdefault(int(index), {})[name] = value
+        state.setdefault(int(index), {})[name] = shared_as(value, parameters[int(index)])
     optimizer.load_state_dict({**optimizer.state_dict(), "state": state})

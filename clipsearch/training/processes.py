@@ -72,6 +72,13 @@ def compute_with(threads: int, seed: int) -> None:
     torch.manual_seed(seed)
 
 
+@contextmanager
+def random_numbers_kept() -> Iterator[None]:
+    """Whatever is drawn inside, torch's random numbers go on as if nothing had been."""
+    with torch.random.fork_rng():
+        yield
+
+
 def thread_count() -> int:
     """How many threads torch computes with as things are."""
     return torch.get_num_threads()

@@ -24,6 +24,7 @@ from typing import Any
 
 from clipsearch.errors import DamageError, UsageError
 from clipsearch.storage.layout import sync_dir
+from clipsearch.training.precision import MeasuredPrecision
 
 METRIC_COLUMNS = (
     "step",
@@ -174,6 +175,20 @@ def recorded_threads(settings: Path) -> int | None:
         return None
     threads = read_json(settings).get("basis", {}).get("threads")
     return threads if isinstance(threads, int) and threads > 0 else None
+
+
+def recorded_precision(settings: Path) -> MeasuredPrecision | None:
+    """What a run's measurement of precisions gave when it was begun; None when there was none."""
+    measured = read_json(settings).get("measured_precision") if settings.is_file() else None
+    if measured is None:
+        return None
+    try:
+        return MeasuredPrecision(**measured)
+    except TypeError as error:
+        raise DamageError(
+            f"{settings} is of another version or damaged ({error})",
+            "Start the run anew with another --out",
+        ) from error
 
 
 def sha256_of(folder: Path) -> str:

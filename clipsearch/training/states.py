@@ -13,7 +13,9 @@ import torch
 from torch import Tensor
 
 from clipsearch.errors import ClipsearchError, DamageError
+from clipsearch.training.distributed import rank
 from clipsearch.training.flat_states import optimizer_tensors, restore_optimizer, under
+from clipsearch.training.sharding import shared_as, whole
 from clipsearch.training.tensor_files import read_tensors, write_tensors
 from clipsearch.training.trainee import Evaluated, Trainee, put, trained_tensors
 
@@ -30,10 +32,14 @@ class NotFiniteError(ClipsearchError):
 def save_state(folder: Path, trainee: Trainee, run: str) -> Path:
     """Write a checkpoint of the run named by the fingerprint `run`; the last two are kept.
 
-    Raises NotFiniteError, and writes nothing, when a weight is not finite, and OSError when the
-    disk is full: the checkpoints before are untouched.
+    To be called by the first process, which writes it; by all together when weights are shared out
+    over them. Raises NotFiniteError, and writes nothing, when a weight is not finite, and OSError
+    when the disk is full: the checkpoints before are untouched.
     """
-    tensors = _tensors(trainee)
+    target = folder / f"step-{trainee.step:08d}.safetensors"
+    tensors = whole(_tensors(trainee))
+    if rank() > 0:
+        return target
     refuse_non_finite(tensors)
     note = {
         "format": _FORMAT,
@@ -41,7 +47,6 @@ def save_state(folder: Path, trainee: Trainee, run: str) -> Path:
         "step": trainee.step,
         "evaluations": [asdict(each) for each in trainee.evaluations],
     }
-    target = folder / f"step-{trainee.step:08d}.safetensors"
     write_tensors(target, tensors, {"state": json.dumps(note)})
     for old in sorted(folder.glob(PATTERN))[:-_KEPT]:
         old.unlink()
@@ -69,7 +74,7 @@ def load_state(path: Path, trainee: Trainee, run: str | None) -> None:
         if trainee.average is not None:
             stored = under(tensors, "average.")
             for name, tensor in trainee.average.tensors.items():
-                tensor.copy_(stored[name])
+                tensor.copy_(shared_as(stored[name], tensor))
         restore_optimizer(trainee.optimizer, under(tensors, "optimizer."))
         trainee.step = int(state["step"])
         trainee.evaluations = [Evaluated(**each) for each in state["evaluations"]]

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from clipsearch.training.sharding import shared_as
+
 
 @dataclass(frozen=True)
 class Evaluated:
@@ -58,14 +60,17 @@ def trained_tensors(model: nn.Module) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def put(model: nn.Module, weights: dict[str, Tensor]) -> None:
-    """Copy trained tensors into a model in place. Raises KeyError when they are another model's."""
+    """Copy trained tensors, whole ones, into a model in place.
+
+    Raises KeyError when they are another model's.
+    """
     mine = trained_tensors(model)
     if mine.keys() != weights.keys():
         raise KeyError(f"other tensors: {sorted(mine.keys() ^ weights.keys())[:3]}")
     for name, tensor in mine.items():
         if tensor.shape != weights[name].shape:
             raise KeyError(f"another shape: {name}")
-        tensor.copy_(weights[name])
+        tensor.copy_(shared_as(weights[name], tensor))
 
 
 class TrainedAverage:

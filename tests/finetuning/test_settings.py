@@ -8,7 +8,7 @@ from clipsearch.errors import UsageError
 from clipsearch.finetuning.settings import Circumstances, Wishes, part_shares, resolve
 
 SMALL = Circumstances(
-    photos=560, usable=800, parameters=12_000_000, device="cpu", bfloat16=True, threads=2, world=1
+    photos=560, usable=800, parameters=12_000_000, device="cpu", bfloat16=False, threads=2, world=1
 )
 LARGE = Circumstances(
     photos=560, usable=800, parameters=151_000_000, device="cpu", bfloat16=True, threads=2, world=1

@@ -74,9 +74,10 @@ def test_gradients_missing_in_one_process_count_as_zero(folder: Path) -> None:
         assert found["figures"].tolist() == [2.0, 5.0]
 
 
-def test_shared_out_weights_train_as_whole_ones_do(folder: Path) -> None:
+@pytest.mark.parametrize("name", ["all", "chunks"])
+def test_shared_out_weights_train_as_whole_ones_do(folder: Path, name: str) -> None:
     alone = two_processes.train("unicl", "all", None)
-    first, second = results(folder, "sharded all")
+    first, second = results(folder, f"sharded {name}")
     assert_same(first, alone)
     assert second.keys() == {"losses"}  # the whole weights are collected by the first
 
@@ -84,6 +85,14 @@ def test_shared_out_weights_train_as_whole_ones_do(folder: Path) -> None:
 def test_gradients_of_scalars_are_averaged_beside_shared_out_weights(folder: Path) -> None:
     for found in results(folder, "scalars"):
         assert found["logit_scale"].item() == 1.5
+
+
+def test_shared_out_gradients_are_clipped_by_the_norm_of_all(folder: Path) -> None:
+    alone = two_processes.clipped(sharded=False)
+    first, second = results(folder, "clipped")
+    assert_same(first, alone)
+    assert second.keys() == {"norm"}
+    assert second["norm"] == first["norm"] > 0.1
 
 
 def test_shared_out_lora_trains_and_merges_as_whole(folder: Path) -> None:

@@ -16,11 +16,12 @@ from clipsearch.training.distributed import (
     average_gradients_and,
     average_statistics,
     gather_rows,
+    rank,
     world_size,
 )
 from clipsearch.training.gradient_cache import Encoding, backward_in_chunks
 from clipsearch.training.losses import LOSS_NAMES, clamp_temperature, make_loss
-from clipsearch.training.sharding import average_scalars, whole_state_dict, wrap_fsdp
+from clipsearch.training.sharding import clip_gradients, share_out, whole
 from clipsearch.training.tuning import LockImage, Lora, Tune, TuneAll, merge, prepare
 from tests.training.towers import RESNET10T, batch, clip
 
@@ -28,10 +29,6 @@ PAIRS = 8
 IDS = torch.tensor([0, 1, 2, 3, 1, 4, 5, 0])  # 1 and 0 occur in both halves
 TUNES: dict[str, Tune] = {"all": TuneAll(), "lora": Lora(2, 4.0), "locked image": LockImage()}
 STEPS = 3
-
-
-def rank() -> int:
-    return dist.get_rank() if dist.is_initialized() else 0
 
 
 def own_share(rows: Tensor) -> Tensor:
@@ -95,19 +92,21 @@ def train(loss_name: str, tune: str, chunk: int | None) -> dict[str, Tensor]:
     return step.result()
 
 
-def train_sharded(tune: str) -> dict[str, Tensor]:
-    torch.manual_seed(rank())
+def train_sharded(tune: str, chunk: int | None) -> dict[str, Tensor]:
     model = clip().double()
     torch.manual_seed(0)
-    prepare(model, TUNES[tune])
+    groups = prepare(model, TUNES[tune])
     model.train()
-    wrap_fsdp(model)
+    share_out(model, groups)
     step = Step(model, "unicl")
     for _ in range(STEPS):
-        value = step.backward()
-        average_scalars(model)
+        if chunk is None:
+            value = step.backward()
+        else:
+            value = backward_in_chunks(model, step.encodings(), step.of_all, chunk)
+        average_gradients(step.trained)
         step.take(value)
-    return {**whole_state_dict(model), "losses": torch.stack(step.values)}
+    return {**whole(model.state_dict()), "losses": torch.stack(step.values)}
 
 
 def follow_statistics() -> dict[str, Tensor]:
@@ -132,10 +131,25 @@ def unused_parameters() -> dict[str, Tensor]:
 
 def unequal_scalars() -> dict[str, Tensor]:
     """The loss of all rows gives equal ones by itself; here each process has its own."""
-    model = wrap_fsdp(clip())
+    model = clip()
+    share_out(model, [])
     model.logit_scale.grad = torch.tensor(rank() + 1.0)
-    average_scalars(model)
+    average_gradients(model.parameters())
     return {"logit_scale": model.logit_scale.grad}
+
+
+def clipped(*, sharded: bool) -> dict[str, Tensor]:
+    """The norm of all gradients, and one of them clipped to a hundredth of it."""
+    model = clip().double()
+    if sharded:
+        share_out(model, [])
+    step = Step(model, "unicl")
+    step.backward()
+    average_gradients(step.trained)
+    parameters = [p for p in step.trained if p.grad is not None]
+    norm = clip_gradients(parameters, 1e-2)
+    gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+    return {**whole(gradients), "norm": torch.tensor(norm)}
 
 
 def run(own_rank: int, folder: Path) -> None:
@@ -151,7 +165,9 @@ def run(own_rank: int, folder: Path) -> None:
     results["unused"] = unused_parameters()
     results["scalars"] = unequal_scalars()
     for name in ("all", "lora"):
-        results[f"sharded {name}"] = train_sharded(name)
+        results[f"sharded {name}"] = train_sharded(name, None)
+    results["sharded chunks"] = train_sharded("all", 3)
+    results["clipped"] = clipped(sharded=True)
     for name, tensors in results.items():
         plain = {key: tensor.detach().contiguous() for key, tensor in tensors.items()}
         save_file(plain, folder / f"{name}-{own_rank}.safetensors")
