@@ -65,6 +65,8 @@ def refuse_foreign_data(path: Path) -> None:
     for file in (path, path.with_name(data_name)):
         if file.is_symlink() or not file.is_file():
             raise DamageError(f"{file} is missing or not a file", _REMEDY)
+        if file.stat().st_nlink > 1:
+            raise DamageError(f"{file} has another name elsewhere (a hard link)", _REMEDY)
     try:
         locations = external_locations(path.read_bytes())
     except ValueError as error:

@@ -105,7 +105,8 @@ def root_state(
     if not lost or confirm_missing:
         return "scanned"
     seen = scan.confirmed + moved
-    if not scan.scope.start and not seen:
+    # A photo that arrived elsewhere says nothing about a root in which nothing at all was found.
+    if not scan.scope.start and not (seen and scan.found):
         return "other-volume" if scan.found else "offline"
     if len(lost) >= BRAKE_MINIMUM and len(lost) > BRAKE_SHARE * (seen + len(lost)):
         return "held"

@@ -147,3 +147,20 @@ def test_a_folder_that_is_ignored_now_is_hidden_and_comes_back(album: Album) -> 
     assert {name.split("/")[0] for name in album.stored()} == {"0", "1"}
     (album.photos / ".clipsearchignore").unlink()
     back_again(album)
+
+
+def test_a_copy_that_arrives_elsewhere_does_not_prove_an_empty_root(tmp_path: Path) -> None:
+    """A disk of few photos is away, its mount point is empty, and one photo comes from a backup."""
+    album = Album(tmp_path)
+    disk, home = album.photos / "disk", album.photos / "home"
+    for i in range(4):
+        album.add(f"disk/{i}.png", (i * 50, 0, 0))
+    album.add("home/own.png", (0, 0, 200))
+    album.index(disk, home)
+    away = disk.rename(album.photos / "away")
+    disk.mkdir()
+    shutil.copy(away / "1.png", home / "from-a-backup.png")
+    summary = album.index(disk, home)
+    assert [root.state for root in summary.roots] == ["offline", "scanned"]
+    assert (summary.missing, summary.moved) == (0, 0)
+    assert {f"disk/{i}.png" for i in range(4)} <= album.stored().keys()
