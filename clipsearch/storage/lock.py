@@ -1,9 +1,11 @@
 """One writer at a time: an advisory lock that dies with its holder.
 
 The operating system holds the lock, not the file's content: a killed writer leaves nothing to
-clean up, and a reused process number means nothing. The content only names the holder.
+clean up, and a reused process number means nothing. The content names the holder while there is
+one: for whoever comes meanwhile, and for other machines, which may not see the lock.
 """
 
+import contextlib
 import json
 import os
 import sys
@@ -23,8 +25,8 @@ _LOCKED_BYTE = 4096
 def writer_lock(directory: Path, what: str = "library") -> Iterator[None]:
     """Hold the writer lock of a library, or of another directory that is called `what` to people.
 
-    Raises LockedError at once, naming the holder, when another process has it; StorageError when
-    the lock file cannot be written.
+    Raises LockedError at once, naming the holder, when another process has it, or one on another
+    machine may have; StorageError when the lock file cannot be written.
     """
     path = directory / LOCK_NAME
     try:
@@ -47,17 +49,56 @@ def writer_lock(directory: Path, what: str = "library") -> Iterator[None]:
                 f"Another process is writing to the {what} {directory}: {_holder(path)}",
                 "Wait until it has finished, or stop it.",
             )
+        _refuse_other_machine(path, what)
         _write_holder(descriptor)
-        yield
+        try:
+            yield
+        finally:
+            _clear(descriptor)
     finally:
         # Closing releases the lock. The file stays: removing it would let two writers in.
         os.close(descriptor)
 
 
-def _write_holder(descriptor: int) -> None:
+def _refuse_other_machine(path: Path, what: str) -> None:
+    """Raise LockedError when a writer on another machine has not said that it has finished.
+
+    Not every network disk shows one machine the locks of another. The same name is the same
+    machine, perhaps started again; the same start is too, perhaps under another name.
+    """
+    try:
+        holder = json.loads(path.read_text())
+        host, boot = holder["host"], holder.get("boot", "")
+    except (OSError, ValueError, TypeError, KeyError):
+        return
+    own = _own_name()
+    if host == own["host"] or (boot and boot == own["boot"]):
+        return
+    raise LockedError(
+        f"The {what} {path.parent} is being written on another machine, or was when that stopped: "
+        f"{_holder(path)}",
+        f"Look there; if nothing writes to it any more, remove {path} and run this again.",
+    )
+
+
+def _own_name() -> dict[str, object]:
     import socket
 
-    holder = json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode()
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        boot = ""
+    return {"pid": os.getpid(), "host": socket.gethostname(), "boot": boot}
+
+
+def _clear(descriptor: int) -> None:
+    """Say that the writer has finished, so that nobody has to ask."""
+    with contextlib.suppress(OSError):
+        os.ftruncate(descriptor, 0)
+
+
+def _write_holder(descriptor: int) -> None:
+    holder = json.dumps(_own_name()).encode()
     try:
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, holder, 0) if hasattr(os, "pwrite") else os.write(descriptor, holder)

@@ -1,3 +1,6 @@
+import os
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,3 +26,14 @@ def album(tmp_path_factory: pytest.TempPathFactory) -> Album:
 @pytest.fixture
 def subjects(album: Album, tmp_path: Path) -> Subjects:
     return Subjects(album, tmp_path)
+
+
+@pytest.fixture
+def fast_folder(tmp_path: Path) -> Iterator[Path]:
+    """A folder in memory where there is one: for tests that commit ten thousand times."""
+    memory = Path("/dev/shm")
+    if not os.access(memory, os.W_OK):
+        yield tmp_path
+        return
+    with tempfile.TemporaryDirectory(prefix="clipsearch-test-", dir=memory) as folder:
+        yield Path(folder)

@@ -4,13 +4,18 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+import tempfile
+from collections.abc import Sequence
 
 import pytest
 
-NOBODY = 65534
+# prctl(PR_CAPBSET_DROP, CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH): gone after the next exec.
+_DROP = """
+import ctypes, os, sys
+if any(ctypes.CDLL(None).prctl(24, capability, 0, 0, 0) for capability in (1, 2)):
+    sys.exit("the capabilities cannot be dropped")
+os.execv(sys.argv[1], sys.argv[1:])
+"""
 
 
 def private_mounts() -> bool:
@@ -27,34 +32,19 @@ def require_private_mounts() -> None:
         pytest.skip("this system lets us mount nothing (unshare -rm)")
 
 
-def as_nobody(command: Sequence[str]) -> list[str]:
+def without_privilege(command: Sequence[str]) -> list[str]:
     """The command, run by somebody to whom permissions apply.
 
-    Fails the test where we are root and cannot become anybody else: without that, nothing that is
-    said about permissions would have been tried.
+    Root gives up the two capabilities by which it reads and writes what it likes, for good, and so
+    stays able to start the interpreter it was started with. Fails the test where that cannot be
+    done: nothing that is said about permissions would have been tried.
     """
     if os.getuid() != 0:
         return list(command)
-    drop = f"import os, sys; os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY}); "
-    full = [sys.executable, "-c", f"{drop}os.execv(sys.argv[1], sys.argv[1:])", *command]
-    check = [sys.executable, "-c", f"{drop}print(os.getuid())"]
-    done = subprocess.run(check, capture_output=True, text=True, check=False)
-    if done.stdout.strip() != str(NOBODY):
-        pytest.fail(f"root cannot become another user here: {done.stderr}")
-    return full
-
-
-@contextmanager
-def opened_for_all(folder: Path) -> Iterator[None]:
-    """Let another user reach a folder of pytest's, whose parents are private, while this lasts."""
-    closed = []
-    for above in folder.parents:
-        mode = above.stat().st_mode & 0o777
-        if mode & 0o005 != 0o005 and os.access(above, os.W_OK):
-            closed.append((above, mode))
-            above.chmod(mode | 0o055)
-    try:
-        yield
-    finally:
-        for above, mode in closed:
-            above.chmod(mode)
+    with tempfile.NamedTemporaryFile() as closed:
+        os.chmod(closed.name, 0)
+        probe = [sys.executable, "-c", _DROP, "/bin/cat", closed.name]
+        done = subprocess.run(probe, capture_output=True, text=True, check=False)
+    if "Permission denied" not in done.stderr:
+        pytest.fail(f"permissions cannot be tried: we are root and stay it ({done.stderr})")
+    return [sys.executable, "-c", _DROP, *command]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.encoders.tiny import write_clip
-from tests.fault.test_full_disk import private_mounts
+from tests.fault.machine import private_mounts
 from tests.finetuning.tiny_run import write_photos
 
 # Mounts a disk of $1 kB at $2, trains on it, makes the disk larger, and goes on.

@@ -1,3 +1,4 @@
+import json
 import os
 import signal
 import subprocess
@@ -57,3 +58,21 @@ def test_a_holder_whose_name_cannot_be_read_still_locks(tmp_path: Path) -> None:
 def test_no_lock_where_nothing_can_be_written(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="cannot be written"), writer_lock(tmp_path / "absent"):
         pass
+
+
+def test_a_writer_on_another_machine_is_asked_about_until_it_has_finished(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    with writer_lock(tmp_path):
+        own = json.loads(path.read_text())
+    assert path.read_text() == "", "a writer that has finished left its name"
+    path.write_text(json.dumps({"pid": 17, "host": "elsewhere", "boot": "another"}))
+    for _ in range(2):
+        with (
+            pytest.raises(LockedError, match=f"process 17 on elsewhere.*remove {path}"),
+            writer_lock(tmp_path),
+        ):
+            pytest.fail("two writers")
+    for same in ({"host": own["host"], "boot": "the last one"}, {"host": "x", "boot": own["boot"]}):
+        path.write_text(json.dumps({"pid": 17, **same}))
+        with writer_lock(tmp_path):
+            pass

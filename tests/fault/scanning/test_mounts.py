@@ -28,12 +28,6 @@ ROWS: dict[Callable[[Path], None], str] = {
 }
 
 
-@pytest.fixture
-def own(tmp_path: Path) -> Subject:
-    """A subject whose album the test may change."""
-    return Subject(Album(tmp_path / "album", 40), tmp_path / "own")
-
-
 @pytest.mark.row("C5")
 @pytest.mark.parametrize(
     "way",
