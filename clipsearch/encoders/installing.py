@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clipsearch.encoders.hashing import sha256_of_file, sha256_of_json
-from clipsearch.encoders.naming import Source, resolve
+from clipsearch.encoders.naming import HubSource, Source, TagSource, resolve
 from clipsearch.encoders.presets import preset
 from clipsearch.encoders.store import (
     TOKENIZER_JSON,
@@ -29,6 +29,7 @@ from clipsearch.encoders.store import (
 from clipsearch.encoders.weights import CONFIG_NAME, PICKLE_NAME, SAFE_NAME
 from clipsearch.errors import DamageError, StorageError, UsageError
 from clipsearch.storage.layout import data_dir, make_private_dir, sync_dir
+from clipsearch.storage.lock import writer_lock
 from clipsearch.types import ModelInfo, Progress
 
 if TYPE_CHECKING:
@@ -92,8 +93,8 @@ def _install(source: Source, staging: Path, models_dir: Path, progress: Progress
     origin = Origin(source.name, _stamp(source))
     weights = staging / WEIGHTS_DIR
     weights.mkdir()
-    downloads = models_dir / _DOWNLOADS
-    prepared = prepare(source, weights, downloads, progress)
+    with _downloading(source, models_dir / _DOWNLOADS) as downloads:
+        prepared = prepare(source, weights, downloads, progress)
     source_digest = digest(weights)
     for folder, stored in stored_models(models_dir):
         if stored.source_digest == source_digest and is_whole(stored.info, models_dir):
@@ -102,8 +103,25 @@ def _install(source: Source, staging: Path, models_dir: Path, progress: Progress
 
     stored = _build(staging, origin, source_digest, prepared, progress)
     published = _publish(staging, stored, models_dir)
-    shutil.rmtree(downloads, ignore_errors=True)
     return replace(published.info, name=origin.name)
+
+
+@contextmanager
+def _downloading(source: Source, downloads: Path) -> Iterator[Path]:
+    """The folder for downloads, held against other processes; emptied once it has served.
+
+    Two that continue the same half-finished file would take it from each other.
+
+    Raises:
+        LockedError: another process is fetching a model.
+    """
+    if not isinstance(source, TagSource | HubSource):
+        yield downloads
+        return
+    make_private_dir(downloads)
+    with writer_lock(downloads, "folder for downloads"):
+        yield downloads
+        shutil.rmtree(downloads, ignore_errors=True)
 
 
 def _build(

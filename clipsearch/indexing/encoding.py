@@ -53,7 +53,7 @@ class Encoding:
         by_path = {
             os.path.join(roots[file.root_id], file.folder, file.name): file for file in pending
         }
-        total = self._done + len(pending)
+        total = self._done + self.finished + len(pending)
         for outcome in reader.read(_keys(by_path), self._is_known):
             file = by_path.pop(outcome.path)
             if isinstance(outcome, PhotoProblem):
@@ -65,6 +65,11 @@ class Encoding:
                 self._progress("encode", self._done + self.finished, total)
         self._commit()
         self._progress("encode", self._done + self.finished, total)
+
+    def refuse(self, file: PendingFile, problem: PhotoProblem) -> None:
+        """Record a file as failed at once, without reading it."""
+        self._fail(file, problem)
+        self._commit()
 
     @cached_property
     def _encoder(self) -> ImageEncoder:
@@ -126,7 +131,9 @@ class Encoding:
         started = time.monotonic()
         rows = encoder.encode_image(np.stack(list(self._pixels.values())))  # (batch, dim)
         self._adapt(len(rows), time.monotonic() - started)
-        usable = np.isfinite(rows).all(axis=1) & (np.abs(np.linalg.norm(rows, axis=1) - 1) < 1e-2)
+        with np.errstate(over="ignore", invalid="ignore"):
+            lengths = np.linalg.norm(rows, axis=1)
+            usable = np.isfinite(rows).all(axis=1) & (np.abs(lengths - 1) < 1e-2)
         vectors = {h: row for h, row, ok in zip(self._pixels, rows, usable, strict=True) if ok}
         return vectors, self._pixels.keys() - vectors.keys()
 
