@@ -17,6 +17,7 @@ from clipsearch.cli import (
     search,
     teach,
     train,
+    why,
 )
 from clipsearch.cli.arguments import QueryCommand, examples
 from clipsearch.cli.output import say
@@ -66,5 +67,6 @@ app.command("train", epilog=train.EXAMPLES)(train.train)
 app.command("evaluate", epilog=evaluate.EXAMPLES)(evaluate.evaluate)
 app.add_typer(models.models_app)
 app.add_typer(library.library_app)
+app.command("why", epilog=why.EXAMPLES)(why.why)
 app.command("doctor", epilog=doctor.EXAMPLES)(doctor.doctor)
 app.command("demo", epilog=demo.EXAMPLES)(demo.demo)

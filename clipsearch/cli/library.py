@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from clipsearch.cli import library_backup, library_check, library_purge
 from clipsearch.cli.arguments import examples, refuse_empty
 from clipsearch.cli.escape import path_fields, visible, visible_path
 from clipsearch.cli.opening import open_library
@@ -21,6 +22,8 @@ EXAMPLES = examples(
     "clipsearch library                       how much is stored, with which model",
     "clipsearch library problems              files that could not be used, and why",
     "clipsearch library forget ~/Old          stop knowing a folder; its photos stay",
+    "clipsearch library check --repair        look for damage and mend it",
+    "clipsearch library backup /mnt/usb       a copy, also while indexing",
 )
 
 NOTHING_FOUND = 1
@@ -188,6 +191,11 @@ def rebuild(
             "Run clipsearch index: those photos are encoded again",
         )
     return 0
+
+
+library_app.command("check", epilog=library_check.EXAMPLES)(library_check.check)
+library_app.command("backup", epilog=library_backup.EXAMPLES)(library_backup.backup)
+library_app.command("purge", epilog=library_purge.EXAMPLES)(library_purge.purge)
 
 
 @library_app.command()

@@ -6,12 +6,14 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from clipsearch import failpoints
 from clipsearch.errors import ClipsearchError, DamageError, LockedError, StorageError
 from clipsearch.storage import replacing
 from clipsearch.storage.catalogue import Catalogue
@@ -455,6 +457,7 @@ def test_a_disk_error_is_one_line_and_leaves_nothing_behind(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = path.read_bytes()
+    monkeypatch.setattr(failpoints, "_reached", Counter())
     monkeypatch.setenv("CLIPSEARCH_FAILPOINT", "after_salvage=raise")
     with pytest.raises(StorageError, match="cannot be written"):
         replace_catalogue(path.parent, [])
