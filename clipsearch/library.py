@@ -5,14 +5,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, overload
 
 import numpy as np
+from numpy.typing import NDArray
 
 from clipsearch.errors import ModelMismatchError, StorageError, UsageError
 from clipsearch.storage.catalogue import Catalogue
 from clipsearch.storage.directory import catalogue_in
+from clipsearch.storage.embedding_rows import BLOCK_ROWS
 from clipsearch.storage.exact import merge, nothing, top_k
+from clipsearch.storage.half_floats import unit_rows
 from clipsearch.storage.id_lists import distinct
 from clipsearch.storage.layout import (
     snapshot_name,
@@ -162,6 +165,31 @@ class Library:
             )
         return rows[np.searchsorted(wanted, content_ids)]
 
+    def vector_blocks(self, content_ids: Ids) -> Iterator[tuple[Ids, Floats]]:
+        """Contents that have an embedding by the active model, with unit vectors (n, dim).
+
+        A few thousand at a time, roughly in the order given; from the snapshot where there is one.
+        Raises DamageError for a damaged embedding.
+        """
+        model_id, info = self._active()
+        snapshot = self._usable_snapshot(model_id, info)
+        stored = content_ids[:0]
+        if snapshot is not None:
+            stored = distinct(self._confirmed(snapshot, model_id, content_ids))
+        for start in range(0, len(content_ids), BLOCK_ROWS):
+            wanted = content_ids[start : start + BLOCK_ROWS]
+            if snapshot is not None:
+                try:
+                    ids, halves = snapshot.stored(wanted[_are_among(wanted, stored)])
+                except UnusableSnapshot:
+                    self._snapshot = snapshot = None
+                else:
+                    yield ids, unit_rows(halves)
+                    wanted = wanted[np.isin(wanted, ids, invert=True)]
+            if len(wanted):
+                for block in self.catalogue.embeddings(model_id, content_ids=wanted):
+                    yield block.content_ids, block.vectors
+
     def snapshot_fault(self) -> str | None:
         """Why the active model's snapshot is not complete and up to date; None when it is."""
         with self.catalogue.reading():
@@ -206,7 +234,7 @@ class Library:
         return True
 
     def compare_indexes(self) -> Comparison | None:
-        """Measure the snapshot's index and the other kind side by side; None without a snapshot.
+        """Measure the snapshot's index and the other kind side by side; None without rows in one.
 
         Raises LockedError or StorageError when the other one cannot be written, DamageError for a
         damaged embedding.
@@ -216,6 +244,8 @@ class Library:
             try:
                 header = self._header(info)
             except UnusableSnapshot:
+                return None
+            if not header.rows:
                 return None
             blocks = self.catalogue.stored_embeddings(model_id)
             path = self._snapshot_path(info)
@@ -353,12 +383,18 @@ class Library:
             return old
         return merge(old, self._from_catalogue(vectors, k, model_id, newest, allowed, dead), k)
 
+    @overload
+    def _confirmed(self, snapshot: Snapshot, model_id: int, allowed: Ids) -> Ids: ...
+
+    @overload
+    def _confirmed(self, snapshot: Snapshot, model_id: int, allowed: None) -> Ids | None: ...
+
     def _confirmed(self, snapshot: Snapshot, model_id: int, allowed: Ids | None) -> Ids | None:
-        """The contents that may come from the snapshot; None for all of them."""
+        """Those of the allowed contents that may come from the snapshot; None for all of them."""
         if self.catalogue.erased_generation() <= snapshot.header.generation:
             return allowed
         kept = self.catalogue.embedded_contents(model_id, snapshot.header.last_embedding_id)
-        return kept if allowed is None else allowed[np.isin(allowed, kept)]
+        return kept if allowed is None else allowed[_are_among(allowed, kept)]
 
     def _from_catalogue(
         self, vectors: Floats, k: int, model_id: int, after_id: int, allowed: Ids | None, dead: Ids
@@ -386,6 +422,14 @@ def _check(vectors: Floats, info: ModelInfo) -> None:
         )
     if not np.isfinite(vectors).all():
         raise UsageError("The query has no usable embedding", "Try another one.")
+
+
+def _are_among(ids: Ids, known: Ids) -> NDArray[np.bool_]:
+    """Which ids are among the known ones, which are sorted."""
+    if not len(known):
+        return np.zeros(len(ids), np.bool_)
+    places = np.minimum(np.searchsorted(known, ids), len(known) - 1)
+    return np.asarray(known[places] == ids)
 
 
 def _file_identity(path: Path) -> tuple[int, ...]:

@@ -21,6 +21,7 @@ from clipsearch.errors import (
 )
 from clipsearch.library import Library
 from clipsearch.storage.half_floats import unit_rows
+from clipsearch.storage.snapshot_choice import IndexPolicy
 from clipsearch.storage.snapshot_file import SnapshotHeader
 from clipsearch.storage.vectors import Snapshot, verify_snapshot
 from clipsearch.types import Floats, Ids, PhotoFilter
@@ -336,6 +337,99 @@ def test_a_small_library_is_searched_without_its_snapshot(
     monkeypatch.setattr(library_module, "WITHOUT_SNAPSHOT", 200)
     assert nearest(library, 20) == expected(library, 20)
     assert searches == []
+
+
+def blocks_of(library: Library, ids: Ids) -> dict[int, list[float]]:
+    return {
+        content_id: row.tolist()
+        for found, rows in library.vector_blocks(ids)
+        for content_id, row in zip(found.tolist(), rows, strict=True)
+    }
+
+
+def test_vectors_in_blocks_are_those_of_the_catalogue(
+    library: Library, searches: list[Ids | None]
+) -> None:
+    root = library.catalogue.roots()[0]
+    add(library.catalogue, [photo(root, f"new/{i}.jpg", f"new {i}") for i in range(30)])
+    everything = np.arange(1, 260, dtype=np.int64)
+    stored = library.catalogue.embeddings(1)
+    expected = {
+        content_id: row.tolist()
+        for block in stored
+        for content_id, row in zip(block.content_ids.tolist(), block.vectors, strict=True)
+    }
+    assert len(expected) == 230
+    assert blocks_of(library, everything) == expected
+    library.catalogue.erase_embeddings(1, [4, 5, 210])
+    for content_id in (4, 5, 210):
+        del expected[content_id]
+    assert blocks_of(library, everything) == expected
+    damage_a_byte(next(library.directory.glob("*.faiss")))
+    assert blocks_of(library, everything) == expected
+
+
+def test_a_library_with_lists_grows_without_learning_them_again(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(library_module, "BESIDE_SNAPSHOT", 10)
+    with Library.open(library.directory, policy=IndexPolicy(exact_ms=0.0)) as lists:
+        next(lists.directory.glob("*.faiss")).unlink()
+        lists.typical_queries = lambda: QUERIES
+        assert lists.refresh_snapshot()
+        first = lists._header(MODEL)
+        assert (first.index.kind, first.index.trained_rows) == ("ivf", 200)
+        root = lists.catalogue.roots()[0]
+        for round_number in range(3):
+            new = [f"{round_number} {i}" for i in range(60)]
+            add(lists.catalogue, [photo(root, f"{name}.jpg", name) for name in new])
+            lists.catalogue.erase_embeddings(1, [7 + round_number])
+            assert lists.refresh_snapshot()
+            header = lists._header(MODEL)
+            assert header.rows == 200 + 59 * (round_number + 1)
+            assert header.index.trained_rows == 200
+            assert header.generation > first.generation
+            assert lists.snapshot_fault() is None
+            agree = zip(nearest(lists, 10), expected_with_embedding(lists, 10), strict=True)
+            assert np.mean([len(set(a) & set(b)) for a, b in agree]) >= 9.5
+        add(lists.catalogue, [photo(root, f"many {i}.jpg", f"many {i}") for i in range(60)])
+        assert lists.refresh_snapshot()
+        assert lists._header(MODEL).index.trained_rows == 437
+
+
+def expected_with_embedding(library: Library, k: int) -> list[list[int]]:
+    """As `expected`, without contents whose embedding was erased."""
+    embedded = set(library.catalogue.embedded_contents(1, 1 << 40).tolist())
+    return [[i for i in each if i in embedded][:k] for each in expected(library, 1000)]
+
+
+def test_an_exact_index_that_grew_too_slow_becomes_lists(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(library_module, "BESIDE_SNAPSHOT", 0)
+    root = library.catalogue.roots()[0]
+    add(library.catalogue, [photo(root, "a.jpg", "a")])
+    assert library.refresh_snapshot()
+    assert library._header(MODEL).index.kind == "exact"
+    assert library._header(MODEL).index.lists == 2, "extended, not made anew"
+    with Library.open(library.directory, policy=IndexPolicy(exact_ms=0.0)) as slow:
+        add(slow.catalogue, [photo(root, "b.jpg", "b")])
+        assert slow.refresh_snapshot()
+        assert slow._header(MODEL).index.kind == "ivf"
+
+
+def test_a_row_damaged_while_it_is_open_changes_no_answer(library: Library) -> None:
+    before = nearest(library, 20)
+    path = next(library.directory.glob("*.faiss"))
+    head = library._header(MODEL).head_size
+    with Library.open(library.directory) as opened:
+        assert opened.has_snapshot()
+        with path.open("r+b") as file:
+            file.seek(head + 40)
+            file.write(b"\x55\x55")
+        assert nearest(opened, 20) == before
+        assert opened._snapshot is None
+        assert nearest(opened, 20) == before
 
 
 def test_vectors_come_in_the_order_asked_for(library: Library) -> None:

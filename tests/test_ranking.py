@@ -90,6 +90,12 @@ def test_top_k_rows_equals_top_k_of_each_row(rows: list[list[float]], k: int) ->
     assert top_k_rows(scores, k).tolist() == expected
 
 
+def test_rows_with_fewer_numbers_than_asked_for_repeat_no_column() -> None:
+    nothing = -np.inf
+    scores = floats([[nothing, 0.5, nothing, nothing], [0.1, 0.2, 0.3, 0.4]])
+    assert top_k_rows(scores, 3).tolist() == [[1, 0, 2], [3, 2, 1]]
+
+
 def test_ranks_count_ties_against() -> None:
     scores = floats([[0.1, 0.9, 0.5], [0.5, 0.5, 0.5]])
     assert ranks_of(scores, np.array([2, 0])).tolist() == [2, 3]

@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from clipsearch import library as library_module
 from clipsearch.encoders import Towers, load_towers
 from clipsearch.encoders.fake import FAKE, FakeImageEncoder, FakeTextEncoder
 from clipsearch.errors import ModelMismatchError, QueryError, StorageError, UsageError
@@ -18,6 +20,7 @@ from clipsearch.query import parse_query
 from clipsearch.searching import SearchAnswer, query_vector, search
 from clipsearch.types import ImageEncoder
 from tests.indexing.album import Album, vector_of
+from tests.storage.small_library import add, photo, random_units
 
 RED, BLUE, GREEN, BLACK = (255, 0, 0), (0, 0, 255), (0, 255, 0), (0, 0, 0)
 
@@ -261,3 +264,68 @@ def test_a_library_without_photos(tmp_path: Path) -> None:
 def test_zero_results_cannot_be_asked_for(album: Album) -> None:
     with pytest.raises(UsageError, match="at least 1"):
         ask(album, "red", top_k=0)
+
+
+# Folders that hold so many of 3,000 photos, and one that holds those farthest from red.
+SHARES = {"every": 1, "half": 2, "tenth": 10, "hundredth": 100}
+
+
+@pytest.fixture
+def large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Library]:
+    """A library whose snapshot is used, with equal scores among it."""
+    monkeypatch.setattr(library_module, "WITHOUT_SNAPSHOT", 0)
+    with Library.open(tmp_path / "large", create=True) as library:
+        catalogue = library.catalogue
+        catalogue.activate_model(catalogue.register_model(FAKE))
+        root = catalogue.add_root(b"/photos", 1, 2)
+        rows = random_units(np.random.default_rng(1), 3000)
+        rows[200:300] = rows[0]
+        photos = []
+        for i, row in enumerate(rows):
+            shares = "/".join(name for name, share in SHARES.items() if i % share == 0)
+            folder = "far" if row[0] < -0.9 else shares
+            photos.append(photo(root, f"{folder}/{i}.jpg", str(i)))
+        add(catalogue, photos, {str(i): row for i, row in enumerate(rows)}, model=FAKE)
+        library.rebuild_snapshot()
+        yield library
+
+
+@pytest.mark.parametrize("folder", [*SHARES, "far", "nowhere"])
+@pytest.mark.parametrize("top_k", [1, 5, 50])
+def test_a_filter_finds_the_beginning_of_the_full_ranking_filtered(
+    large: Library, folder: str, top_k: int
+) -> None:
+    towers = Towers(FAKE, FakeTextEncoder, no_image_tower)
+    ranking = search(large, towers, parse_query("red -blue^0.3"), top_k=3000).results
+    assert len(ranking) == 3000
+    expected = [r for r in ranking if f"/{folder}/".encode() in r.path][:top_k]
+    found = search(large, towers, parse_query(f"red -blue^0.3 in:{folder}"), top_k=top_k).results
+    assert [r.path for r in found] == [r.path for r in expected]
+    assert [r.score for r in found] == [r.score for r in expected]
+
+
+def test_equal_scores_at_the_edge_of_what_a_filter_looks_at_go_by_path(large: Library) -> None:
+    """Copies of photo 0 are more than are looked at for one photo before the filter is asked."""
+    towers = Towers(FAKE, FakeTextEncoder, no_image_tower)
+    row = large.vectors_of(np.array([1], np.int64))[0]
+    same = replace(towers.info, name="same")
+    text = type("Same", (FakeTextEncoder,), {"encode_text": lambda self, texts: row[None]})()
+    there = Towers(same, lambda: text, no_image_tower)
+    found = search(large, there, parse_query("x in:every"), top_k=3).results
+    copies = sorted(
+        path
+        for rows in large.catalogue.photos_of(np.array([1, *range(201, 301)])).values()
+        for path in [each.path for each in rows]
+        if b"/every/" in path
+    )
+    assert [each.path for each in found] == copies[:3]
+
+
+def test_stages_of_a_search_are_told_in_order(large: Library) -> None:
+    towers = Towers(FAKE, FakeTextEncoder, no_image_tower)
+    told: list[str] = []
+    search(large, towers, parse_query("red in:hundredth"), lap=told.append)
+    assert told == [
+        "text tower open", "text tower run", "snapshot open", "nearest vectors", "photo rows",
+        "filters", "snapshot open", "nearest vectors", "photo rows",
+    ]  # fmt: skip

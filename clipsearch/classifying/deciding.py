@@ -122,13 +122,13 @@ def _judged(classes: Classes, decision: Decision, vectors: Floats) -> _Judged:
     logits: Floats
     if decision == "each":
         logits = (scale * cosines + bias if bias else scale * (cosines - neutral)).astype(
-            np.float32
+            np.float32, copy=False
         )
         if classes.odds is not None:
             logits = _with_odds(classes.odds, cosines, logits)
         merits = cosines if classes.odds is None else logits
         return _Judged(cosines, sigmoid(logits), merits, np.zeros(len(vectors), np.bool_))
-    logits = (scale * cosines).astype(np.float32)
+    logits = (scale * cosines).astype(np.float32, copy=False)
     if decision == "best-or-none":
         logits = np.concatenate([logits, scale * neutral], axis=1)  # the last column: none of these
     labels = cosines.shape[1]

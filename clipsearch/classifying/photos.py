@@ -55,8 +55,7 @@ def indexed_photos(
     Raises StorageError for a library without photos, ModelMismatchError when its model is another.
     """
     active = library.model
-    model_id = library.catalogue.active_model_id()
-    if active is None or model_id is None:
+    if active is None:
         raise StorageError(
             f"the library {library.directory} has no photos yet", "Run: clipsearch index FOLDER"
         )
@@ -66,10 +65,10 @@ def indexed_photos(
             f"Use {active.name}, or run: clipsearch index --model {model.name}",
         )
     ids = library.catalogue.live_contents(wanted)
-    for block in library.catalogue.embeddings(model_id, content_ids=ids):
-        photos = library.catalogue.photos_of(block.content_ids, wanted)
-        paths = (tuple(row.path for row in photos.get(i, [])) for i in block.content_ids.tolist())
-        yield PhotoBlock(tuple(paths), block.vectors)
+    for content_ids, vectors in library.vector_blocks(ids):
+        photos = library.catalogue.paths_of_all(content_ids, wanted)
+        paths = tuple(tuple(photos.get(content_id, ())) for content_id in content_ids.tolist())
+        yield PhotoBlock(paths, vectors)
 
 
 def photos_at(

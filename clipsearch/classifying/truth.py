@@ -11,6 +11,8 @@ from clipsearch.classifying.deciding import PhotoLabels
 from clipsearch.labels import Label, folder_label, meaning_of
 from clipsearch.metrics import LabelReport, label_report
 
+_SEPARATOR = os.sep.encode()
+
 
 @dataclass(frozen=True, slots=True)
 class TruthReport(LabelReport):
@@ -31,7 +33,7 @@ class FolderTruth:
 
     def number_of(self, path: bytes) -> int | None:
         """The number of the label that the photo's own folder is called, or None."""
-        folder = os.path.dirname(path)
+        folder = path.rpartition(_SEPARATOR)[0]
         if folder not in self._by_folder:
             self._by_folder[folder] = self._by_words.get(meaning_of(folder_label(folder)))
         return self._by_folder[folder]

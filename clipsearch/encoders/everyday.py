@@ -34,6 +34,8 @@ EVERYDAY = tuple(
     for query in line.split(",")
     if query.strip()
 )
+# As people type them, and as the model has seen them.
+QUERIES = (*EVERYDAY, *(f"a photo of {words}" for words in EVERYDAY))
 
 
 def everyday_queries(info: ModelInfo, models_dir: Path) -> Callable[[], Floats | None]:
@@ -44,7 +46,7 @@ def everyday_queries(info: ModelInfo, models_dir: Path) -> Callable[[], Floats |
 
     def encoded() -> Floats | None:
         try:
-            return load_towers(info, models_dir).text.encode_text(EVERYDAY)
+            return load_towers(info, models_dir).text.encode_text(QUERIES)
         except ClipsearchError:
             return None
 

@@ -18,6 +18,7 @@ from clipsearch.storage import (
     examining,
     liveness,
     model_rows,
+    path_rows,
     photo_changes,
     photo_rows,
     root_rows,
@@ -219,6 +220,12 @@ class Catalogue:
     ) -> dict[int, list[PhotoRow]]:
         """The photos of some contents that are not missing and pass the filter, by path."""
         return photo_rows.photos_of(self._db, content_ids, wanted)
+
+    def paths_of_all(
+        self, content_ids: Ids, wanted: PhotoFilter | None = None
+    ) -> dict[int, list[bytes]]:
+        """The paths of the photos that `photos_of` gives, and nothing else of them: much faster."""
+        return path_rows.paths_of_all(self._db, content_ids, wanted)
 
     def problems(self, kind: str | None = None) -> Iterator[ProblemRow]:
         """Files that could not be used (of one kind), by kind and path."""

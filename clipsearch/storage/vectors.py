@@ -71,6 +71,14 @@ class Snapshot:
         lists = self._lists_for(k, available) if probes is None else probes
         return self._search_lists(queries, k, chosen, available, lists)
 
+    def stored(self, content_ids: Ids) -> tuple[Ids, Halves]:
+        """Those of these contents that are here, in the order given, with their rows (n, dim).
+
+        Raises UnusableSnapshot when one is damaged.
+        """
+        positions = self._positions(content_ids)
+        return self.content_ids[positions], self._file.rows_at(positions)
+
     def check_rows(self) -> None:
         """Check every row, without FAISS. Raises UnusableSnapshot when one is damaged."""
         self._check_lists(np.arange(self.header.index.lists))

@@ -3,6 +3,7 @@ from datetime import date, datetime
 
 import pytest
 
+from clipsearch.errors import DamageError
 from clipsearch.storage.catalogue import Catalogue, Root
 from clipsearch.types import PhotoFilter
 from tests.storage.small_library import MODEL, add, new_catalogue, photo
@@ -100,3 +101,37 @@ def test_a_filter_keeps_exactly_the_photos_it_names(
 def test_a_copy_outside_the_wanted_folder_is_not_listed(filled: Catalogue, root: Root) -> None:
     add(filled, [photo(root, "copies/b", "b", facts=None)])
     assert names(filled, PhotoFilter(folders=("copies",))) == {"copies/b"}
+
+
+FILTERS = [
+    PhotoFilter(),
+    PhotoFilter(folders=("2023",)),
+    PhotoFilter(not_folders=("x",), folders=("/photos",)),
+    PhotoFilter(folders=("nowhere",)),
+]
+
+
+@pytest.mark.parametrize("wanted", FILTERS, ids=str)
+def test_paths_alone_equal_those_of_the_whole_rows(
+    everywhere: Catalogue, wanted: PhotoFilter
+) -> None:
+    ids = everywhere.live_contents()
+    rows = everywhere.photos_of(ids, wanted)
+    expected = {content_id: [row.path for row in found] for content_id, found in rows.items()}
+    assert everywhere.paths_of_all(ids, wanted) == expected
+    assert everywhere.paths_of_all(ids[:2]) == {
+        content_id: [row.path for row in found]
+        for content_id, found in everywhere.photos_of(ids[:2]).items()
+    }
+
+
+def test_copies_come_by_path_and_a_damaged_row_is_named(catalogue: Catalogue, root: Root) -> None:
+    add(catalogue, [photo(root, name, "same") for name in ("b/1.jpg", "a/2.jpg", "c.jpg")])
+    ids = catalogue.live_contents()
+    (paths,) = catalogue.paths_of_all(ids).values()
+    assert paths == [b"/photos/a/2.jpg", b"/photos/b/1.jpg", b"/photos/c.jpg"]
+    catalogue._db.change(
+        "UPDATE photos SET name = CAST('d.jpg' AS BLOB) WHERE name = ?", (b"c.jpg",)
+    )
+    with pytest.raises(DamageError, match=r"d\.jpg"):
+        catalogue.paths_of_all(ids)
