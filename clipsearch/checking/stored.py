@@ -106,20 +106,15 @@ def check_catalogue(library: Library) -> str:
     return f"{rows:,} embeddings fit their checksums"
 
 
-def rebuild_snapshot(library: Library) -> int:
-    """Write the snapshot again. Embeddings that do not fit their checksum are erased; how many.
+def rebuild_snapshot(library: Library) -> bool:
+    """Check every embedding and bring the snapshot up to date; whether it had to be written.
 
-    Raises LockedError when another process is writing, StorageError when nothing can be written.
+    Erases nothing. Raises DamageError for a damaged embedding, LockedError when another process is
+    writing, StorageError when nothing can be written.
     """
     with library.writer():
-        model_id = library.catalogue.active_model_id()
-        erased = 0
-        if model_id is not None:
-            damaged = library.catalogue.damaged_embeddings(model_id)
-            if len(damaged):
-                erased = library.catalogue.erase_embeddings(model_id, damaged.tolist())
-        library.rebuild_snapshot()
-    return erased
+        check_catalogue(library)
+        return library.rebuild_snapshot()
 
 
 def _guarded(subject: str, examine: Callable[[], str]) -> Check:

@@ -40,16 +40,15 @@ def say_comparison(found: "Comparison | None") -> None:
     say_table(columns, map(_row, found.measured))
 
 
-def say_comparison_json(found: "Comparison | None", erased: int) -> None:
+def say_comparison_json(found: "Comparison | None") -> None:
     """The same as one JSON object."""
     if found is None:
-        say_json({"rows": 0, "erased": erased})
+        say_json({"rows": 0})
         return
     choice = found.choice
     say_json(
         {
             "rows": found.rows,
-            "erased": erased,
             "searches_use_it": found.rows > WITHOUT_SNAPSHOT,
             "index": choice.kind,
             "lists": choice.lists,

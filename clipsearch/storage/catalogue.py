@@ -341,10 +341,6 @@ class Catalogue:
         """Contents with a live photo that this model has not encoded."""
         return photo_rows.count_unembedded(self._db, model_id)
 
-    def damaged_embeddings(self, model_id: int) -> Ids:
-        """Contents whose embedding does not fit its checksum, sorted."""
-        return embedding_rows.damaged_embeddings(self._db, model_id)
-
     def erase_embeddings(self, model_id: int, content_ids: Iterable[int]) -> int:
         """Erase embeddings, so that the next index run encodes those photos again; how many."""
         with self._change():

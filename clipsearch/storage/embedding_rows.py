@@ -155,18 +155,6 @@ def has_more_than(connection: Connection, model_id: int, number: int) -> bool:
     return bool(counted > number)
 
 
-def damaged_embeddings(connection: Connection, model_id: int) -> Ids:
-    """Contents whose embedding by this model does not fit its checksum, sorted."""
-    info = model_info(connection, model_id)
-    bad: list[Row] = []
-    for rows in _pages(connection, model_id, 0, None):
-        mismatched = _mismatched(rows, info)
-        bad += mismatched
-        fitting = [row for row in rows if row not in mismatched] if mismatched else rows
-        bad += [fitting[i] for i in faulty_rows(_block(fitting, info.embed_dim).norms)]
-    return np.sort(to_ids([row[1:2] for row in bad]))
-
-
 def erase_embeddings(connection: Connection, model_id: int, content_ids: Iterable[int]) -> int:
     """Erase embeddings, so that the next index run encodes those photos again."""
     return connection.change(
