@@ -2,6 +2,7 @@
 
 import os
 import unicodedata
+from functools import lru_cache
 
 from clipsearch.storage.connection import Connection, Parameters
 from clipsearch.storage.id_lists import id_list
@@ -12,14 +13,24 @@ LIVE = "p.missing_since IS NULL AND p.content_id IS NOT NULL"
 
 def conditions(connection: Connection, wanted: PhotoFilter | None) -> tuple[str, Parameters]:
     """What a live photo has to fulfil, and the parameters of that condition."""
-    wanted = wanted or PhotoFilter()
+    return _conditions(connection, wanted or PhotoFilter(), "p.folder_id")
+
+
+def conditions_on_contents(
+    connection: Connection, wanted: PhotoFilter | None
+) -> tuple[str, Parameters]:
+    """The same where contents are given: SQLite begins with those, not with all of a folder."""
+    return _conditions(connection, wanted or PhotoFilter(), "+p.folder_id")
+
+
+def _conditions(connection: Connection, wanted: PhotoFilter, folder: str) -> tuple[str, Parameters]:
     parts = [LIVE]
     parameters: list[object] = []
     if wanted.folders:
-        parts.append("p.folder_id IN (SELECT value FROM json_each(?))")
+        parts.append(f"{folder} IN (SELECT value FROM json_each(?))")
         parameters.append(id_list(_matching_folders(connection, wanted.folders)))
     if wanted.not_folders:
-        parts.append("p.folder_id NOT IN (SELECT value FROM json_each(?))")
+        parts.append(f"{folder} NOT IN (SELECT value FROM json_each(?))")
         parameters.append(id_list(_matching_folders(connection, wanted.not_folders)))
     # taken_at is ISO text in local time: comparing text compares times. NULL passes neither.
     if wanted.after is not None:
@@ -41,7 +52,7 @@ def _matching_folders(connection: Connection, wanted: tuple[str, ...]) -> list[i
     for folder_id, root, path in connection.rows(
         "SELECT f.id, r.path, f.path FROM folders f JOIN roots r ON r.id = f.root_id"
     ):
-        names = _comparable(os.fsdecode(os.path.join(root, path)))
+        names = _comparable_folder(root, path)
         if any(_contains(names, needle, absolute) for needle, absolute in needles):
             matching.append(folder_id)
     return matching
@@ -54,6 +65,12 @@ def _contains(names: str, needle: str, absolute: bool) -> bool:
     `2023` matches /photos/2023 and /photos/2023/may, never /photos/2023b.
     """
     return names.startswith(needle) if absolute else needle in names
+
+
+# A search asks two or three times about the same folders, an engine at every search.
+@lru_cache(maxsize=1 << 16)
+def _comparable_folder(root: bytes, path: bytes) -> str:
+    return _comparable(os.fsdecode(os.path.join(root, path)))
 
 
 def _comparable(path: str) -> str:

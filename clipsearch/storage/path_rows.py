@@ -4,12 +4,14 @@ import zlib
 
 from clipsearch.errors import DamageError
 from clipsearch.storage.connection import Connection
-from clipsearch.storage.filters import conditions
+from clipsearch.storage.decoding import decodes
+from clipsearch.storage.filters import conditions_on_contents
 from clipsearch.storage.id_lists import id_list
 from clipsearch.storage.records import join_path
 from clipsearch.types import Ids, PhotoFilter
 
 
+@decodes
 def paths_of_all(
     connection: Connection, content_ids: Ids, wanted: PhotoFilter | None
 ) -> dict[int, list[bytes]]:
@@ -19,7 +21,7 @@ def paths_of_all(
 
     Raises DamageError when a row does not fit its content.
     """
-    where, parameters = conditions(connection, wanted)
+    where, parameters = conditions_on_contents(connection, wanted)
     rows = connection.rows(
         f"""SELECT c.id, p.folder_id, p.name, p.checksum, c.hash
         FROM photos p JOIN contents c ON c.id = p.content_id

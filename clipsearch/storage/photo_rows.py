@@ -8,7 +8,7 @@ from clipsearch.errors import DamageError
 from clipsearch.storage import liveness
 from clipsearch.storage.connection import Connection
 from clipsearch.storage.faults import damaged
-from clipsearch.storage.filters import conditions
+from clipsearch.storage.filters import conditions, conditions_on_contents
 from clipsearch.storage.id_lists import distinct, id_list, to_ids
 from clipsearch.storage.records import (
     IndexedFile,
@@ -172,7 +172,7 @@ def photos_of(
 
     Raises DamageError when a row does not fit its content.
     """
-    where, parameters = conditions(connection, wanted)
+    where, parameters = conditions_on_contents(connection, wanted)
     found: dict[int, list[PhotoRow]] = {}
     for row in connection.rows(
         f"{_PHOTO} WHERE c.id IN (SELECT value FROM json_each(?)) AND {where}",

@@ -2,12 +2,14 @@
 
 import subprocess
 import sys
+from concurrent.futures import wait
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from clipsearch.encoders import load_bulk_encoder, load_towers
+from clipsearch.encoders.exported import CALLS_BEFORE_REPACKING
 from tests.encoders.tiny import InstalledTiny
 
 pytestmark = pytest.mark.real
@@ -48,6 +50,18 @@ def test_image_vectors_are_open_clip_s(installed, original):
         np.stack([np.asarray(photo) for photo in batch])
     )
     np.testing.assert_allclose(got, wanted.numpy(), atol=2e-5)
+
+
+def test_a_tower_that_goes_on_being_asked_gets_faster_and_says_the_same(installed):
+    tower = load_towers(installed.info, installed.models).text
+    first, session = tower.encode_text(TEXTS), tower._session
+    for _ in range(CALLS_BEFORE_REPACKING):
+        tower.encode_text(TEXTS[:1])
+    assert tower._session is session or tower._faster is None
+    if tower._faster is not None:
+        wait([tower._faster])
+    np.testing.assert_allclose(tower.encode_text(TEXTS), first, atol=1e-5)
+    assert tower._session is not session
 
 
 def test_text_vectors_are_open_clip_s(installed, original):
