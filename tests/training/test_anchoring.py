@@ -1,6 +1,7 @@
 """The anchor by hand, and captions without padding against captions with it."""
 
 import open_clip
+import pytest
 import torch
 from torch import Tensor
 
@@ -35,6 +36,37 @@ def test_so_many_prompts_are_drawn_and_others_each_time() -> None:
     anchor.loss(encode)
     assert [len(set(each)) for each in drawn] == [5, 5]
     assert drawn[0] != drawn[1]
+
+
+def test_blocks_of_like_length_give_the_loss_and_gradients_of_one_padded_block(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    torch.manual_seed(2)
+    model = open_clip.CLIP(**ARCHITECTURE)
+    prompts = ["a " * (1 + 3 * i % 8) + f"dog {i}" for i in range(30)]
+    tokens = tokens_of(prompts)
+    original = torch.nn.functional.normalize(torch.randn(30, 16), dim=1)
+    monkeypatch.setattr("clipsearch.training.anchoring._BLOCK_OF_STEP", 8)
+    short = short_text_encoder(model)
+    assert short is not None
+    widths: list[int] = []
+
+    def encode(rows: Tensor) -> Tensor:
+        widths.append(int(rows.argmax(dim=1).max()) + 1)
+        return short(rows)
+
+    loss = TextAnchor(tokens, original, drawn=30).loss(encode)
+    loss.backward()
+    found = {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
+    assert widths == sorted(widths)
+    assert widths[0] < widths[-1] == int(tokens.argmax(dim=1).max()) + 1
+    model.zero_grad(set_to_none=True)
+    slow = 1 - (model.encode_text(tokens, normalize=True) * original).sum(dim=1).mean()
+    slow.backward()
+    assert loss.item() == pytest.approx(slow.item(), abs=1e-6)
+    assert found.keys() == {n for n, p in model.named_parameters() if p.grad is not None}
+    for name, gradient in found.items():
+        assert torch.allclose(gradient, model.get_parameter(name).grad, atol=1e-6), name
 
 
 def test_nothing_is_lost_of_a_model_that_has_not_moved() -> None:
