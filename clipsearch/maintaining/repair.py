@@ -44,7 +44,8 @@ def repair(directory: Path, models_dir: Path, report: CheckReport) -> RepairRepo
     doubtful = [found.photo_id for found in report.findings if found.photo_id is not None]
     with Library.open(directory) as library, library.writer():
         read_again = library.catalogue.doubt_photos(doubtful)
-        if report.is_damaged("snapshot"):
+        # A snapshot of the catalogue that was replaced is of no use to the new one.
+        if report.is_damaged("snapshot") or (replacement and any(directory.glob("*.faiss"))):
             rebuilt = library.rebuild_snapshot()
         else:
             rebuilt = library.refresh_snapshot()

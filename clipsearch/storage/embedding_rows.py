@@ -7,6 +7,7 @@ import numpy as np
 
 from clipsearch.errors import DamageError
 from clipsearch.storage.connection import Connection, Row
+from clipsearch.storage.decoding import decodes, decoding
 from clipsearch.storage.half_floats import (
     Halves,
     faulty_rows,
@@ -116,15 +117,17 @@ def stored_blocks(
     """
     info = model_info(connection, model_id)
     for rows in _pages(connection, model_id, after_id, content_ids):
-        mismatched = _mismatched(rows, info)
-        if mismatched:
-            raise _bad_row(connection, *mismatched[0][:2])
-        block = _block(rows, info.embed_dim)
+        with decoding(connection):
+            mismatched = _mismatched(rows, info)
+            if mismatched:
+                raise _bad_row(connection, *mismatched[0][:2])
+            block = _block(rows, info.embed_dim)
         for position in faulty_rows(block.norms):
             raise _bad_row(connection, *rows[position][:2])
         yield block
 
 
+@decodes
 def count_newer(connection: Connection, model_id: int, after_id: int) -> int:
     """How many embeddings of a model are newer than row `after_id`."""
     return int(
@@ -134,6 +137,7 @@ def count_newer(connection: Connection, model_id: int, after_id: int) -> int:
     )
 
 
+@decodes
 def embedded_contents(connection: Connection, model_id: int, up_to_id: int) -> Ids:
     """Contents whose embedding by this model has a row id of at most `up_to_id`, sorted."""
     return np.sort(

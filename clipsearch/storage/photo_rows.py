@@ -7,6 +7,7 @@ from typing import Any
 from clipsearch.errors import DamageError
 from clipsearch.storage import liveness
 from clipsearch.storage.connection import Connection
+from clipsearch.storage.decoding import decodes
 from clipsearch.storage.faults import damaged
 from clipsearch.storage.filters import conditions, conditions_on_contents
 from clipsearch.storage.id_lists import distinct, id_list, to_ids
@@ -34,6 +35,7 @@ _PHOTO = """SELECT p.id, r.path, f.path, p.name, p.checksum, p.missing_since IS 
     JOIN contents c ON c.id = p.content_id"""
 
 
+@decodes
 def photos_in_folder(
     connection: Connection, root_id: int, folder: bytes, model_id: int
 ) -> dict[bytes, KnownPhoto]:
@@ -69,6 +71,7 @@ def photos_in_folder(
     }  # fmt: skip
 
 
+@decodes
 def photo_at(connection: Connection, path: bytes) -> PhotoRow | None:
     """The row of a photo by absolute path, missing or not; None for a file with a problem.
 
@@ -154,6 +157,7 @@ def paths_of(connection: Connection, content_id: int) -> list[tuple[bytes, bool]
     )
 
 
+@decodes
 def live_contents(connection: Connection, wanted: PhotoFilter | None) -> Ids:
     """Contents with a live photo that passes the filter, sorted."""
     if wanted is None or wanted == PhotoFilter():
@@ -165,6 +169,7 @@ def live_contents(connection: Connection, wanted: PhotoFilter | None) -> Ids:
     return distinct(to_ids(rows))
 
 
+@decodes
 def photos_of(
     connection: Connection, content_ids: Ids, wanted: PhotoFilter | None
 ) -> dict[int, list[PhotoRow]]:
@@ -199,6 +204,7 @@ def problems(connection: Connection, kind: str | None) -> Iterator[ProblemRow]:
         yield ProblemRow(photo_id, join_path(root, folder, name), problem_kind, problem)
 
 
+@decodes
 def counts(connection: Connection, model_id: int | None) -> LibraryCounts:
     """How much the library holds; `embedded` by this model."""
     contents, photos = connection.row(
@@ -236,7 +242,8 @@ def _photo(
 ) -> PhotoRow:
     stat, (content_id, content_hash, *columns_of_facts) = columns[:5], columns[5:]
     path = join_path(root, folder, name)
-    facts = _checked_facts(connection, path, content_hash, checksum, columns_of_facts)
+    _check_row(connection, path, content_hash, checksum)
+    facts = _facts(connection, path, columns_of_facts)
     return PhotoRow(
         photo_id, path, content_id, content_hash, facts, stat_from_columns(*stat), bool(missing)
     )
@@ -247,8 +254,7 @@ def _record(
 ) -> PhotoRecord:
     stat, (missing_since, kind, reason, checksum) = columns[:5], columns[5:9]
     content_id, content_hash, *of_facts = columns[9:]
-    # Without a content there are no facts, but the checksum covers the path all the same.
-    facts = _checked_facts(connection, path, content_hash, checksum, of_facts)
+    _check_row(connection, path, content_hash, checksum)
     return PhotoRecord(
         photo_id,
         path,
@@ -257,29 +263,28 @@ def _record(
         missing_since,
         content_id,
         content_hash,
-        None if content_id is None else facts,
+        None if content_id is None else _facts(connection, path, of_facts),
         kind,
         reason,
     )
 
 
-def _checked_facts(
-    connection: Connection,
-    path: bytes,
-    content_hash: bytes | None,
-    checksum: int,
-    columns: Sequence[Any],
-) -> PhotoFacts:
-    shown = repr(os.fsdecode(path))
+def _check_row(
+    connection: Connection, path: bytes, content_hash: bytes | None, checksum: int
+) -> None:
     if photo_checksum(path, content_hash) != checksum:
         raise DamageError(
-            f"The row of {shown} in {connection.path} is damaged",
+            f"The row of {os.fsdecode(path)!r} in {connection.path} is damaged",
             "Run `clipsearch index` to read that photo again.",
         )
+
+
+def _facts(connection: Connection, path: bytes, columns: Sequence[Any]) -> PhotoFacts:
     try:
         return facts_from_columns(*columns)
     except ValueError as error:
-        raise damaged(connection.path, f"the date of {shown} cannot be read") from error
+        what = f"the date or another fact of {os.fsdecode(path)!r} cannot be read"
+        raise damaged(connection.path, what) from error
 
 
 def _by_path(photo: PhotoRow) -> bytes:

@@ -198,7 +198,14 @@ def facts_from_columns(
     latitude: float | None,
     longitude: float | None,
 ) -> PhotoFacts:
-    """Raises ValueError when the date is no ISO date, which only damage can cause."""
+    """Raises ValueError for an impossible date or type, which only damage can cause."""
+    texts, numbers = (format_name, camera or ""), (latitude or 0.0, longitude or 0.0)
+    if not all(isinstance(text, str) for text in texts) or not all(
+        isinstance(number, float) for number in numbers
+    ):
+        raise ValueError("a fact of another type")
+    if type(width) is not int or type(height) is not int:
+        raise ValueError("a size of another type")
     taken = None if taken_at is None else datetime.fromisoformat(taken_at)
     return PhotoFacts(format_name, width, height, taken, camera, latitude, longitude)
 

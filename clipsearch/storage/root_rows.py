@@ -4,6 +4,7 @@ import os
 import time
 
 from clipsearch.storage.connection import Connection
+from clipsearch.storage.decoding import decodes
 from clipsearch.storage.id_lists import id_list
 from clipsearch.storage.liveness import refresh_live
 from clipsearch.storage.records import Root, to_signed, to_unsigned
@@ -11,6 +12,7 @@ from clipsearch.storage.records import Root, to_signed, to_unsigned
 _COLUMNS = "id, path, device, inode, added_at, scanned_at"
 
 
+@decodes
 def roots(connection: Connection) -> list[Root]:
     """All roots, in the order they came."""
     return [_root(*row) for row in connection.rows(f"SELECT {_COLUMNS} FROM roots ORDER BY id")]
@@ -38,6 +40,7 @@ def folder_id(connection: Connection, root_id: int, path: bytes) -> int:
     return connection.insert("INSERT INTO folders (root_id, path) VALUES (?, ?)", (root_id, path))
 
 
+@decodes
 def folders(connection: Connection, root_id: int, under: bytes) -> set[bytes]:
     """Folders of a root that have photo rows: `under` and everything inside it."""
     found = {
