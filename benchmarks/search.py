@@ -33,13 +33,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks.machine import load_average, machine
 from clipsearch.classifying import Rule, classify_library, embed_labels
 from clipsearch.encoders import Towers, install, load_towers
-from clipsearch.encoders.everyday import EVERYDAY
+from clipsearch.encoders.everyday import EVERYDAY, everyday_queries
 from clipsearch.labels import Label
 from clipsearch.library import Library
 from clipsearch.prompts import template_set
 from clipsearch.query import parse_query
 from clipsearch.searching import search
 from clipsearch.storage.catalogue import IndexedPhoto
+from clipsearch.storage.layout import data_dir
 from clipsearch.storage.snapshot_choice import tenth_scores
 from clipsearch.types import FileStat, Floats, ModelInfo, PhotoFacts, PhotoRead
 
@@ -163,13 +164,20 @@ def fill(directory: Path, info: ModelInfo, rows: Iterator[Floats]) -> None:
         catalogue.activate_model(model_id)
 
 
-def make(directory: Path, size: Size, towers: Towers, texts: Floats) -> None:
+def other_words() -> list[str]:
+    """Words that no index was chosen by, from the table of concepts."""
+    table = (data_dir() / "labels" / "concepts.tsv").read_text("utf-8").splitlines()[1:]
+    names = [line.split("\t")[1].split(";")[0].strip("~") for line in table]
+    return [f"a photo of a {name}" for name in names[::3]]
+
+
+def make(directory: Path, size: Size, towers: Towers, texts: Floats, models: Path) -> None:
     """A library of that size, with its snapshot."""
     if directory.exists():
         return
     size.made = timed(lambda: fill(directory, towers.info, rows_around_words(size.photos, texts)))
     with Library.open(directory) as library:
-        library.typical_queries = lambda: texts
+        library.typical_queries = everyday_queries(towers.info, models)
         size.snapshot = timed(library.refresh_snapshot)
 
 
@@ -335,12 +343,12 @@ def main() -> None:
     models = (given.models or given.work / "models").absolute()
     info = model_of(given.model, given.work, models)
     towers = load_towers(info, models)
-    texts, asked = towers.text.encode_text(EVERYDAY), towers.text.encode_text(QUERIES)
+    texts, asked = towers.text.encode_text(EVERYDAY), towers.text.encode_text(other_words())
     sizes = []
     for number in numbers:
         size = Size(number)
         directory = given.work / f"library-{info.fingerprint[:8]}-{number}"
-        make(directory, size, towers, texts)
+        make(directory, size, towers, texts, models)
         with Library.open(directory) as library:
             measure_recall(library, size, asked)
             measure_warm(library, towers, size)

@@ -283,8 +283,9 @@ def large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Library]:
         photos = []
         for i, row in enumerate(rows):
             shares = "/".join(name for name, share in SHARES.items() if i % share == 0)
+            # Names go down as ids go up: where scores are equal the last ids come first.
             folder = "far" if row[0] < -0.9 else shares
-            photos.append(photo(root, f"{folder}/{i}.jpg", str(i)))
+            photos.append(photo(root, f"{folder}/{9999 - i}.jpg", str(i)))
         add(catalogue, photos, {str(i): row for i, row in enumerate(rows)}, model=FAKE)
         library.rebuild_snapshot()
         yield library

@@ -374,6 +374,36 @@ def test_a_damaged_row_is_noticed_when_its_list_is_searched(
     assert (noticed > 0) == (allowed != 2), "two rows lie in two places"
 
 
+@pytest.mark.parametrize("policy", [None, LISTS], ids=["exact", "ivf"])
+@pytest.mark.parametrize("allowed", [None, 2], ids=["all", "few"])
+def test_the_nearest_row_is_not_passed_over_because_it_is_damaged(
+    path: Path, policy: IndexPolicy | None, allowed: int | None
+) -> None:
+    stored = clustered(3000)
+    written(path, policy, stored)
+    file = read_snapshot_file(path, *EXPECTED)
+    position = int(np.flatnonzero(file.content_ids == stored.content_ids[0])[0])
+    number = int(np.searchsorted(file.starts, position, side="right")) - 1
+    offset = file.header.head_size + position * 2 * DIM + 8 * int(file.starts[number])
+    content = bytearray(path.read_bytes())
+    assert content[offset : offset + 2 * DIM] == stored.halves[0].tobytes()
+    content[offset : offset + 2 * DIM] = bytes(2 * DIM)
+    path.unlink()
+    path.write_bytes(content)
+    chosen = None if allowed is None else stored.content_ids[:allowed]
+    with pytest.raises(UnusableSnapshot):
+        open_snapshot(path, *EXPECTED).search(unit_rows(stored.halves[:1]), 1, chosen)
+
+
+def test_more_than_a_list_holds_is_found_in_more_lists(path: Path) -> None:
+    stored = clustered(8000)
+    snapshot = written(path, LISTS, stored)
+    query = unit_rows(stored.halves[:1])
+    ids, scores = snapshot.search(query, 700, probes=1)
+    assert len(np.unique(ids)) == 700
+    assert (np.diff(scores) <= 0).all()
+
+
 def test_swapped_rows_are_noticed(path: Path) -> None:
     write_snapshot(path, HEADER, [block(20)])
     start = read_snapshot_file(path, *EXPECTED).header.head_size
