@@ -6,7 +6,7 @@ from pathlib import Path
 
 from clipsearch.errors import StorageError
 from clipsearch.storage.connection import Connection, connect_inspected
-from clipsearch.storage.faults import inspect_header, log_of, no_space
+from clipsearch.storage.faults import damaged, inspect_header, log_of, no_space
 from clipsearch.storage.layout import (
     TEMPORARY_SUFFIX,
     open_private,
@@ -69,6 +69,7 @@ def open_catalogue_file(path: Path) -> Connection:
     """
     connection = connect_inspected(path, _inspect)
     try:
+        _refuse_programs(connection)
         if needs_migration(connection):
             if not connection.writable:
                 raise StorageError(
@@ -85,6 +86,12 @@ def open_catalogue_file(path: Path) -> Connection:
 
 def _inspect(path: Path) -> None:
     refuse_future(path, inspect_header(path))
+
+
+def _refuse_programs(connection: Connection) -> None:
+    """Refuse what would act whenever a table is changed or read: clipsearch makes none of it."""
+    if connection.value("SELECT 1 FROM sqlite_master WHERE type IN ('trigger', 'view')"):
+        raise damaged(connection.path, "it holds triggers or views, which are not ours")
 
 
 def _prepare(path: Path) -> None:
