@@ -138,7 +138,7 @@ def _embedded(
 ) -> "Embedded":
     """The data as vectors of a model, with what a person should know of it said."""
     from clipsearch.encoders import load_bulk_encoder, load_towers
-    from clipsearch.evaluating import embed
+    from clipsearch.evaluating import embed, photos_with_a_say
     from clipsearch.storage.layout import models_dir
 
     found = embed(
@@ -156,6 +156,12 @@ def _embedded(
         unknown = counted(found.unknown_captions, "caption")
         use = "uses" if found.unknown_captions == 1 else "use"
         note(f"clipsearch: {unknown} of {len(found.captions):,} {use} words that {name} never saw.")
+    learned = photos_with_a_say(found)
+    if learned:
+        note(
+            f"clipsearch: {name} learned from, or was chosen by, {learned:,} of these "
+            f"{len(found.numbers):,} photos: its figures are too good. Measure it on others."
+        )
     return found
 
 

@@ -49,7 +49,7 @@ def finetune(
         typer.Option(
             metavar="X",
             min=0.0,
-            help="How firmly prompts that the data does not cover stay where they were.",
+            help="How firmly everyday words stay where they were; 0: they may move.",
         ),
     ] = None,
     forgetting: Annotated[
@@ -58,7 +58,8 @@ def finetune(
             metavar="X",
             min=0.0,
             max=1.0,
-            help="The most that may be lost of what the data does not cover.",
+            help="The most that may be lost of what the data does not cover: 0.02 is two in a "
+            "hundred.",
         ),
     ] = None,
     retain: Annotated[

@@ -157,7 +157,7 @@ class Shown:
 
     def _checked(self, event: "Checked") -> None:
         report = event.report
-        learned, validation, test = event.parts
+        learned, validation, test = event.parts or (None, None, None)
         counts = {kind: report.count(kind) for kind in _kinds(event)}
         self._write(
             lambda: {
@@ -173,8 +173,7 @@ class Shown:
             },
             lambda: (
                 f"{counted(report.listed, 'photo')}, {len(report.photos):,} of them usable, "
-                f"{counted(report.captions, 'caption')}: {learned:,} to learn from, "
-                f"{validation:,} to choose by, {test:,} to test on"
+                f"{counted(report.captions, 'caption')}: {_parts(event)}"
             ),
         )
         if self._json or self._quiet:
@@ -251,6 +250,13 @@ class Shown:
             },
             lambda: f"{name}: {loss}{event.score_name} {percent(event.score)}{best}",
         )
+
+
+def _parts(event: "Checked") -> str:
+    if event.parts is None:
+        return "too much of it is bad"
+    learned, validation, test = event.parts
+    return f"{learned:,} to learn from, {validation:,} to choose by, {test:,} to test on"
 
 
 def _kinds(event: "Checked") -> "list[FindingKind]":

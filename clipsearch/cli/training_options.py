@@ -34,7 +34,12 @@ ResumeOption = Annotated[
     typer.Option("--resume", metavar="RUN", help="Go on with a run, with its own settings."),
 ]
 CheckOption = Annotated[
-    bool, typer.Option("--check", help="Only look through the data and say what is wrong with it.")
+    bool,
+    typer.Option(
+        "--check",
+        help="Only look through the data and say what is wrong with it; exit code 2 where training "
+        "would be refused.",
+    ),
 ]
 ForceOption = Annotated[
     bool,

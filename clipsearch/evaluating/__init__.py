@@ -6,7 +6,7 @@ print(evaluation(data, embedded, rank(data, embedded)).retrieval.to_photo.recall
 """
 
 from clipsearch.evaluating.data import EvaluationData, read_evaluation_data
-from clipsearch.evaluating.embedding import Embedded, LeftOut, embed
+from clipsearch.evaluating.embedding import Embedded, LeftOut, embed, photos_with_a_say
 from clipsearch.evaluating.measuring import (
     Compared,
     Comparison,
@@ -35,6 +35,7 @@ __all__ = [
     "compare",
     "embed",
     "evaluation",
+    "photos_with_a_say",
     "rank",
     "read_evaluation_data",
     "snapshot_agreement",

@@ -7,13 +7,15 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import compress, islice
+from pathlib import Path
 
 import numpy as np
 
 from clipsearch.encoders import Towers
 from clipsearch.errors import PhotoError, UsageError
 from clipsearch.evaluating.data import EvaluationData
+from clipsearch.pairs.learned import contents_with_a_say
 from clipsearch.pairs.sources import FileSource
 from clipsearch.photos.reading import PhotoReader, nothing_known
 from clipsearch.prompts import TemplateSet, class_embeddings
@@ -49,7 +51,8 @@ class LeftOut:
 class Embedded:
     """Data as vectors of one model; all have unit rows.
 
-    `photos` (n, dim): row i is photo number `numbers[i]` of the data, ascending. `captions`
+    `photos` (n, dim): row i is photo number `numbers[i]` of the data, ascending, whose content has
+    the SHA-256 `contents[i]`. `captions`
     (m, dim): all captions of the data, also of photos that were left out. `classes` (labels, dim).
     `cut_captions` of them are longer than the model reads, `unknown_captions` hold words that its
     training never contained.
@@ -57,6 +60,7 @@ class Embedded:
 
     model: ModelInfo
     numbers: Ids
+    contents: tuple[bytes, ...]
     photos: Floats
     captions: Floats
     classes: Floats
@@ -67,7 +71,10 @@ class Embedded:
     def only(self, numbers: Ids) -> "Embedded":
         """The same with these photos alone."""
         chosen = np.isin(self.numbers, numbers)
-        return replace(self, numbers=self.numbers[chosen], photos=self.photos[chosen])
+        contents = tuple(compress(self.contents, chosen))
+        return replace(
+            self, numbers=self.numbers[chosen], contents=contents, photos=self.photos[chosen]
+        )
 
 
 def embed(
@@ -93,13 +100,14 @@ def embed(
             towers.text.encode_text, prompts, lambda n: progress("labels", n, len(prompts))
         )
     encoder = load_encoder(len(data.photos))
-    numbers, photos, left_out = _embed_photos(data.photos, encoder, progress, readers)
+    numbers, contents, photos, left_out = _embed_photos(data.photos, encoder, progress, readers)
     if not len(numbers):
         first = f"{left_out[0].name}: {left_out[0].reason}" if left_out else "there are none"
         raise UsageError("not one photo can be used", f"The first: {first}")
     return Embedded(
         model=towers.info,
         numbers=numbers,
+        contents=contents,
         photos=photos,
         captions=captions,
         classes=classes,
@@ -122,43 +130,45 @@ def _embed_texts(tower: TextEncoder, texts: Sequence[str], told: Callable[[int],
 
 def _embed_photos(
     photos: Sequence[CaptionedPhoto], encoder: ImageEncoder, progress: Progress, readers: int
-) -> tuple[Ids, Floats, list[LeftOut]]:
-    """(numbers, vectors (n, dim), what was left out), in order of the numbers."""
+) -> tuple[Ids, tuple[bytes, ...], Floats, list[LeftOut]]:
+    """(numbers, content hashes, vectors (n, dim), what was left out), in order of the numbers."""
     numbers: list[int] = []
+    contents: list[bytes] = []
     rows = [np.empty((0, encoder.info.embed_dim), np.float32)]
     left_out: list[LeftOut] = []
 
-    def readable() -> Iterator[tuple[int, Pixels]]:
+    def readable() -> Iterator[tuple[int, bytes, Pixels]]:
         for number, outcome in enumerate(_in_order(photos, encoder.info, readers)):
             progress("photos", number + 1, len(photos))
             if isinstance(outcome, str):
                 left_out.append(LeftOut(photos[number].source.name, outcome))
             else:
-                yield number, outcome
+                yield number, *outcome
 
     waiting = readable()
     while some := list(islice(waiting, _PHOTOS_AT_ONCE)):
-        vectors = encoder.encode_image(np.stack([pixels for _, pixels in some]))
+        vectors = encoder.encode_image(np.stack([pixels for *_, pixels in some]))
         faults = [vector_fault(vector, encoder.info.embed_dim) for vector in vectors]
         rows.append(vectors[[fault is None for fault in faults]])
-        for (number, _), fault in zip(some, faults, strict=True):
+        for (number, content_hash, _), fault in zip(some, faults, strict=True):
             if fault is None:
                 numbers.append(number)
+                contents.append(content_hash)
             else:
                 reason = f"the model gave no usable embedding for it: {fault}"
                 left_out.append(LeftOut(photos[number].source.name, reason))
-    return np.array(numbers, np.int64), np.concatenate(rows), left_out
+    return np.array(numbers, np.int64), tuple(contents), np.concatenate(rows), left_out
 
 
 def _in_order(
     photos: Sequence[CaptionedPhoto], model: ModelInfo, readers: int
-) -> Iterator[Pixels | str]:
-    """The pixels of each photo, or why there are none, in the order of the photos.
+) -> Iterator[tuple[bytes, Pixels] | str]:
+    """The content hash and pixels of each photo, or why there are none, in the photos' order.
 
     In order, so that batches are the same on every run: beside other photos a vector may differ in
     its last bit, and a rank with it.
     """
-    done: dict[int, Pixels | str] = {}
+    done: dict[int, tuple[bytes, Pixels] | str] = {}
     numbers_of: dict[bytes, list[int]] = {}  # of what is being read: a file may be there twice
     told = 0
     with (
@@ -181,7 +191,7 @@ def _in_order(
             if outcome.path.startswith(os.fsencode(folder)):
                 os.unlink(outcome.path)
             for number in numbers_of.pop(outcome.path):
-                done[number] = _pixels_or_reason(outcome)
+                done[number] = _content_or_reason(outcome)
             while told in done:
                 yield done.pop(told)
                 told += 1
@@ -190,11 +200,11 @@ def _in_order(
         told += 1
 
 
-def _pixels_or_reason(outcome: PhotoRead | PhotoProblem) -> Pixels | str:
+def _content_or_reason(outcome: PhotoRead | PhotoProblem) -> tuple[bytes, Pixels] | str:
     if isinstance(outcome, PhotoProblem):
         return outcome.reason
     assert outcome.pixels is not None  # the reader was told that nothing is known
-    return outcome.pixels
+    return outcome.content_hash, outcome.pixels
 
 
 def _file_of(photo: CaptionedPhoto, number: int, folder: str) -> bytes:
@@ -212,3 +222,13 @@ def _file_of(photo: CaptionedPhoto, number: int, folder: str) -> bytes:
     with open(path, "xb") as file:
         file.write(data)
     return os.fsencode(path)
+
+
+def photos_with_a_say(found: Embedded) -> int:
+    """How many of the photos the model was trained on, or chosen by, as far as its run says.
+
+    0 for a model that is no run of `finetune` or `train`, and for a run that kept the original.
+    Raises DamageError when the run's list of photos cannot be read.
+    """
+    known = contents_with_a_say(Path(found.model.name))
+    return sum(content_hash in known for content_hash in found.contents)

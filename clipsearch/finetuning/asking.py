@@ -41,11 +41,11 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """The data was looked through."""
+    """The data was looked through; `parts` is None when too much of it is bad to train on."""
 
     report: DataReport
     near_duplicates: int
-    parts: tuple[int, int, int]
+    parts: tuple[int, int, int] | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,6 @@ from clipsearch.prompts import template_set
 from clipsearch.types import CaptionedPhoto, Progress
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from clipsearch.training.anchoring import TextAnchor
     from clipsearch.training.fitting import Pace
     from clipsearch.training.objective import PairObjective
@@ -130,13 +128,11 @@ def _encoder(prepared: Prepared) -> "PairObjective":
 
 
 def _batches(prepared: Prepared, progress: Progress) -> "PairBatches | StoredPairs":
-    from clipsearch.training.stored_views import StoredPairs
-
     learned = prepared.parts.of(prepared.parts.learned)
     batches = _batches_of(prepared, learned, prepared.worker.rank, prepared.worker.world)
     if not prepared.settings.stored_views:
         return batches
-    return StoredPairs(batches, _stored_views(prepared, learned, progress))
+    return _stored_pairs(prepared, batches, learned, progress)
 
 
 def _batches_of(
@@ -161,14 +157,19 @@ def _batches_of(
     )
 
 
-def _stored_views(
+def _stored_pairs(
     prepared: Prepared,
+    batches: "PairBatches",
     learned: list[CaptionedPhoto],
     progress: Progress,
-) -> "Tensor":
-    """What the locked image tower makes of each photo: computed once, by the first process."""
+) -> "StoredPairs":
+    """The batches with what the locked image tower makes of each photo in place of pixels.
+
+    Computed once, by the first process.
+    """
     from clipsearch.training.processes import first_says
     from clipsearch.training.stored_views import (
+        StoredPairs,
         encode_views,
         for_all_captions,
         read_views,
@@ -189,7 +190,7 @@ def _stored_views(
         write_views(path, views, run)
     known = read_views(path, first_says(run))
     assert known is not None
-    return known
+    return StoredPairs(batches, known)
 
 
 def _pace(prepared: Prepared, trainee: "Trainee", per_epoch: int) -> "Pace":

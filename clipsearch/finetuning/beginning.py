@@ -4,19 +4,24 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import clipsearch
-from clipsearch.errors import DamageError, UsageError
+from clipsearch.errors import DamageError, StorageError, UsageError
 from clipsearch.finetuning.asking import Request
 from clipsearch.finetuning.gathering import Parts
 from clipsearch.finetuning.settings import Settings, Wishes
+from clipsearch.pairs.learned import NAME as PHOTOS_NAME
+from clipsearch.pairs.learned import as_lines
+from clipsearch.storage.layout import LOCK_NAME
 from clipsearch.types import Progress
 
 if TYPE_CHECKING:
     from clipsearch.training.precision import MeasuredPrecision
+    from clipsearch.training.runs import RunDirectory
 
 _FORMAT = 1
 
@@ -62,14 +67,20 @@ _LEFT = {"lock", "original", "original.unfinished", "findings.tsv"}
 
 
 def require_own_directory(run: Path) -> None:
-    """Refuse, with a UsageError, a file or somebody's own folder as a run's directory."""
+    """Refuse, with a UsageError, a file or somebody's own folder as a run's directory.
+
+    Raises StorageError for one that cannot be looked into.
+    """
     from clipsearch.training.runs import RunDirectory
 
-    if run.exists() and not run.is_dir():
-        raise UsageError(f"{run} is a file", "Give --out a directory that does not exist yet")
-    if not run.is_dir() or RunDirectory(run).began:
-        return
-    others = sorted({path.name for path in run.iterdir()} - _LEFT)
+    try:
+        if run.exists() and not run.is_dir():
+            raise UsageError(f"{run} is a file", "Give --out a directory that does not exist yet")
+        if not run.is_dir() or RunDirectory(run).began:
+            return
+        others = sorted({path.name for path in run.iterdir()} - _LEFT)
+    except OSError as error:
+        raise _no_place(run, error) from error
     if others:
         raise UsageError(
             f"{run} holds other things ({others[0]}) and no run",
@@ -77,22 +88,62 @@ def require_own_directory(run: Path) -> None:
         )
 
 
+def make_directory(run: Path) -> bool:
+    """Make a run's directory, unless it is there; whether it was made.
+
+    Raises StorageError when it cannot be made.
+    """
+    try:
+        was_there = run.is_dir()
+        run.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _no_place(run, error) from error
+    return not was_there
+
+
+def _no_place(run: Path, error: OSError) -> StorageError:
+    return StorageError(
+        f"the run cannot be written to {run} ({error.strerror})",
+        "Give --out a directory in a place where you may write",
+    )
+
+
+def clear_unless_begun(directory: "RunDirectory", *, made_now: bool) -> None:
+    """After a start that failed: leave nothing but the list of findings, if there is one.
+
+    A directory that was there before stays. To be called under the run's lock.
+    """
+    if directory.began:
+        return
+    for folder in (directory.original, _unfinished(directory.original)):
+        shutil.rmtree(folder, ignore_errors=True)
+    with suppress(OSError):
+        if {path.name for path in directory.path.iterdir()} == {LOCK_NAME}:
+            (directory.path / LOCK_NAME).unlink()
+            if made_now:
+                directory.path.rmdir()
+
+
+def _unfinished(folder: Path) -> Path:
+    return folder.with_name(folder.name + ".unfinished")
+
+
 def fetch_original(request: Request, folder: Path, models_dir: Path, progress: Progress) -> None:
     """Put a copy of the model that the run begins with into `folder`.
 
-    One that is there stays when a run was begun with it; what a failed start left is replaced.
+    One that is there stays when something was learned from it; else it is replaced.
     """
     from clipsearch.encoders.originals import copy_original, write_random
     from clipsearch.training.runs import RunDirectory
 
-    if folder.is_dir() and RunDirectory(request.run).began:
+    if folder.is_dir() and RunDirectory(request.run).holds_work:
         return
     if (request.model is None) == (request.architecture is None):
         raise UsageError(
             "say what to begin with",
             "--model NAME goes on from a model, --architecture NAME begins from nothing",
         )
-    unfinished = folder.with_name(folder.name + ".unfinished")
+    unfinished = _unfinished(folder)
     shutil.rmtree(unfinished, ignore_errors=True)
     if request.model is not None:
         copy_original(request.model, unfinished, models_dir, progress)
@@ -137,7 +188,8 @@ def write_down(
 ) -> str:
     """Record what the run depends on, or make sure that it is what it was; the run's fingerprint.
 
-    Raises UsageError naming what differs, unless the request says that it may.
+    Before anything was learned nothing has to be what it was. Raises UsageError naming what
+    differs, unless the request says that it may.
     """
     from clipsearch.training.runs import (
         RunDirectory,
@@ -145,6 +197,7 @@ def write_down(
         read_json,
         refuse_differences,
         write_json,
+        write_whole,
     )
     from clipsearch.training.states import newest_state
 
@@ -162,7 +215,7 @@ def write_down(
     }
     # As JSON gives it back, so that the two compare.
     basis = json.loads(json.dumps(basis))
-    if directory.began:
+    if directory.began and directory.holds_work:
         before = read_json(directory.settings).get("basis", {})
         if not request.force:
             refuse_differences(request.run, before, basis)
@@ -172,6 +225,8 @@ def write_down(
     if measured is not None:
         record["measured_precision"] = asdict(measured)
     write_json(directory.settings, record)
+    lines = "".join(as_lines(parts.by_part()))
+    write_whole(directory.path / PHOTOS_NAME, lines.encode(errors="backslashreplace"))
     learned, validation, test = parts.sizes
     write_json(
         directory.data,

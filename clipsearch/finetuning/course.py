@@ -18,8 +18,7 @@ from clipsearch.finetuning.yardstick import Yardstick
 from clipsearch.types import Progress
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
+    from clipsearch.training.trainee import Weights
 # How often it is told and written down where training stands, besides each epoch's end.
 TELL_SECONDS = 1.0
 
@@ -39,7 +38,7 @@ class Course:
         self._prepared, self._assembly, self._office = prepared, assembly, office
         self._trainee, self._directory = assembly.trainee, prepared.directory
         self._is_sharded = prepared.settings.shard
-        self._last: dict[str, Tensor] = {}
+        self._last: Weights = {}
         self._saved = (0, 0)
         self._saved_at = time.monotonic()
 
@@ -154,7 +153,7 @@ class Course:
             with wearing(trainee):
                 self._examine(self._office, trainee.model, trainee.weights())
 
-    def _examine(self, office: Office, model: Any, weights: "dict[str, Tensor]") -> None:
+    def _examine(self, office: Office, model: Any, weights: "Weights") -> None:
         """Measure `model`, which has these `weights`, and keep them when they are the best."""
         from clipsearch.training.states import save_weights
         from clipsearch.training.trainee import Evaluated
@@ -207,10 +206,16 @@ class Course:
         photos = self._prepared.parts.of(self._prepared.parts.learned)
         names = sorted({photos[number].source.name for number in error.photos})
         shown = ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
+        rate = self._prepared.settings.learning_rate
+        how = (
+            f"--force, to go on with it after step {self.saved_step:,}, or another --out"
+            if self._directory.holds_work
+            else "the same --out: nothing was learned yet"
+        )
         return ClipsearchError(
             f"the {error.what} of step {error.step} is no number; the step was not applied. "
             f"Its photos: {shown}",
-            "Look at them, or take a smaller --learning-rate; what was saved before is kept",
+            f"Look at them, or give --learning-rate {rate / 10:.2g} (it was {rate:.2g}) and {how}",
         )
 
 

@@ -16,11 +16,9 @@ from clipsearch.finetuning.yardstick import Yardstick
 from clipsearch.types import Progress
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from clipsearch.training.interpolation import Point
     from clipsearch.training.runs import RunDirectory
-    from clipsearch.training.trainee import Evaluated
+    from clipsearch.training.trainee import Evaluated, Weights
 
 
 @dataclass(frozen=True)
@@ -34,7 +32,7 @@ class Made:
     yardstick: Yardstick
     per_epoch: int
     step: int
-    last: "dict[str, Tensor]"
+    last: "Weights"
     best: "Evaluated | None"
 
     @property

@@ -13,6 +13,7 @@ from clipsearch.labels import meaning_of, words_of
 from clipsearch.pairs.checking import check_photos
 from clipsearch.pairs.folders import labelled_by_folder
 from clipsearch.pairs.inspecting import DataReport, inspect
+from clipsearch.pairs.learned import PartName, PartOf
 from clipsearch.pairs.near_duplicates import pairs_alike
 from clipsearch.pairs.reading import read_photos
 from clipsearch.pairs.splitting import data_fingerprint, groups_of, split
@@ -36,10 +37,12 @@ MOST_ALIKE = 0.2
 class Parts:
     """The usable photos, and which of them are learned from, judged by, and tested on.
 
-    `fingerprint` is that of all photos and words, `division` that of the photos not learned from.
+    `hashes` are the SHA-256 of their contents; `fingerprint` is that of all photos and words,
+    `division` that of the photos not learned from.
     """
 
     photos: tuple[CaptionedPhoto, ...]
+    hashes: tuple[bytes, ...]
     fingerprint: str
     division: str
     learned: list[int]
@@ -50,6 +53,15 @@ class Parts:
     def sizes(self) -> tuple[int, int, int]:
         """How many photos are in each part."""
         return len(self.learned), len(self.validation), len(self.test)
+
+    def by_part(self) -> Iterator[PartOf]:
+        """Every photo with its content and its part."""
+        parts: list[tuple[PartName, list[int]]] = [
+            ("learned", self.learned), ("validation", self.validation), ("test", self.test)
+        ]  # fmt: skip
+        for part, numbers in parts:
+            for number in numbers:
+                yield PartOf(part, self.hashes[number], self.photos[number].source.name)
 
     def of(self, numbers: list[int]) -> list[CaptionedPhoto]:
         """The photos with those numbers."""
@@ -157,7 +169,7 @@ def divide(
     )
     fingerprint = data_fingerprint(report.photos, report.hashes)
     parts = Parts(
-        report.photos, fingerprint, _division(report.hashes, (judged, tested)),
+        report.photos, report.hashes, fingerprint, _division(report.hashes, (judged, tested)),
         learned, judged, tested,
     )  # fmt: skip
     return parts, len(alike)

@@ -11,8 +11,15 @@ from clipsearch.finetuning.beginning import fetch_original, write_down
 from clipsearch.finetuning.gathering import Parts, divide, gather, look_through
 from clipsearch.finetuning.measuring import Seeing
 from clipsearch.finetuning.precision import precision_that_pays
-from clipsearch.finetuning.settings import Circumstances, Settings, part_shares, resolve
-from clipsearch.pairs.inspecting import DataReport, refuse_if_bad, write_findings
+from clipsearch.finetuning.settings import (
+    Circumstances,
+    Settings,
+    known_precision,
+    known_views,
+    part_shares,
+    resolve,
+)
+from clipsearch.pairs.inspecting import DataReport, is_too_bad, refuse_if_bad, write_findings
 from clipsearch.types import CaptionedPhoto, Floats, Pixels, Progress
 
 if TYPE_CHECKING:
@@ -46,34 +53,59 @@ class Prepared:
 def check(
     request: Request, models_dir: Path, scratch: Path, tell: Tell, progress: Progress
 ) -> DataReport:
-    """Only look through the data, with the model's eyes; nothing is trained, nothing refused."""
-    photos = gather(request.data, request.library, request.photo_root)
+    """Only look through the data, with the model's eyes; nothing is trained.
+
+    Raises UsageError, after it is told what was found, where a run would be refused.
+    """
+    photos = gathered(request)
     fetch_original(request, scratch / "original", models_dir, progress)
     loaded = load(scratch / "original")
-    report = _inspected(request, photos, loaded, progress)
+    report = _inspected(request, photos, loaded, tell, progress)
+    refuse_if_bad(report, "Mend them or leave them out: nothing would be trained")
     _divided(request, report, loaded, seeing_of(loaded), tell, progress)
     return report
 
 
+def gathered(request: Request) -> list[CaptionedPhoto]:
+    """The photos that a request names; all that can be wrong with it by itself is said here.
+
+    Raises UsageError, before anything is fetched, read or written for it.
+    """
+    from clipsearch.training.losses import make_loss
+    from clipsearch.training.tuning_names import tune_called
+
+    wishes = request.wishes
+    known_precision(wishes)
+    known_views(wishes)
+    if wishes.loss is not None:
+        make_loss(wishes.loss)
+    if wishes.tune is not None:
+        tune_called(wishes.tune)
+    return gather(request.data, request.library, request.photo_root)
+
+
 def prepare(
     request: Request,
+    photos: Sequence[CaptionedPhoto],
     directory: "RunDirectory",
     worker: "Worker",
     models_dir: Path,
     tell: Tell,
     progress: Progress,
 ) -> Prepared:
-    """Look through the data, fetch the model, and write down what the run depends on."""
+    """Fetch the model, look through the data, and write down what the run depends on.
+
+    `photos`: those that the request names, see `gathered`.
+    """
     from clipsearch.training.runs import sha256_of
 
-    # A slip in the data's name is said before a model is fetched for it.
-    photos = gather(request.data, request.library, request.photo_root)
     fetch_original(request, directory.original, models_dir, progress)
     loaded = load(directory.original)
-    report = _inspected(request, photos, loaded, progress)
+    report = _inspected(request, photos, loaded, tell, progress)
+    findings = str(request.run / "findings.tsv")
     if report.findings:
-        write_findings(report, str(request.run / "findings.tsv"))
-    refuse_if_bad(report, str(request.run / "findings.tsv"))
+        write_findings(report, findings)
+    refuse_if_bad(report, f"All of them are listed in {findings}")
     seeing = seeing_of(loaded)
     parts = _divided(request, report, loaded, seeing, tell, progress)
     measured = precision_that_pays(request, loaded, seeing, parts, worker)
@@ -114,12 +146,16 @@ def _inspected(
     request: Request,
     photos: Sequence[CaptionedPhoto],
     loaded: "LoadedModel",
+    tell: Tell,
     progress: Progress,
 ) -> DataReport:
     from clipsearch.training.tokens import too_long_for
 
     too_long = too_long_for(loaded.tokenizer, loaded.context_length)
-    return look_through(photos, loaded.preprocess, too_long, request.workers, progress)
+    report = look_through(photos, loaded.preprocess, too_long, request.workers, progress)
+    if is_too_bad(report):
+        tell(Checked(report, 0, None))
+    return report
 
 
 def _divided(
@@ -160,11 +196,9 @@ def _settled(
     request: Request, loaded: "LoadedModel", parts: Parts, worker: "Worker", *, bfloat16: bool
 ) -> Settings:
     """Every setting of the run: asked for, recorded before, or decided by what was found."""
-    from clipsearch.training.losses import make_loss
     from clipsearch.training.processes import thread_count
     from clipsearch.training.runs import RunDirectory, recorded_threads
     from clipsearch.training.shipping import parameter_count
-    from clipsearch.training.tuning_names import tune_called
 
     before = recorded_threads(RunDirectory(request.run).settings)
     found = Circumstances(
@@ -177,8 +211,4 @@ def _settled(
         world=worker.world,
         is_retention_measured=request.retain is not None,
     )
-    settings = resolve(request.kind, request.wishes, found)
-    # A name that means nothing is refused before it is written down as what the run was begun with.
-    make_loss(settings.loss)
-    tune_called(settings.tune)
-    return settings
+    return resolve(request.kind, request.wishes, found)

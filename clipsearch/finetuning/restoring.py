@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any
 from clipsearch.finetuning.preparing import Prepared, load
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from clipsearch.training.trainee import Weights
 
 
-def restored(prepared: Prepared, weights: "dict[str, Tensor]") -> Any:
+def restored(prepared: Prepared, weights: "Weights") -> Any:
     """The original with the trained tensors `weights`, as it is in training: LoRA is not merged.
 
     On the processor. Making a model draws random numbers: a training run's stay as they were.

@@ -1,21 +1,26 @@
 """A run from a request to its end: the first process leads, others follow."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clipsearch.finetuning.asking import Followed, Outcome, Request, Stopped, Tell
 from clipsearch.finetuning.assembling import assemble
-from clipsearch.finetuning.beginning import require_own_directory
+from clipsearch.finetuning.beginning import (
+    clear_unless_begun,
+    make_directory,
+    require_own_directory,
+)
 from clipsearch.finetuning.course import Course, Office
 from clipsearch.finetuning.finishing import finished_before
 from clipsearch.finetuning.gathering import Parts
 from clipsearch.finetuning.logbook import Logbook
-from clipsearch.finetuning.preparing import follow, prepare
+from clipsearch.finetuning.preparing import follow, gathered, prepare
 from clipsearch.finetuning.settings import Settings
 from clipsearch.finetuning.yardstick import yardstick_of
 from clipsearch.storage.lock import writer_lock
-from clipsearch.types import Progress, no_progress
+from clipsearch.types import CaptionedPhoto, Progress, no_progress
 
 if TYPE_CHECKING:
     from clipsearch.training.processes import Worker
@@ -42,13 +47,19 @@ def run(
                 _follow(request, directory, worker)
             return Followed()
         require_own_directory(request.run)
-        request.run.mkdir(parents=True, exist_ok=True)
+        photos = gathered(request)
+        made_now = make_directory(request.run)
         with writer_lock(request.run, "training run"):
-            return _lead(request, directory, worker, models_dir, tell, progress)
+            try:
+                return _lead(request, photos, directory, worker, models_dir, tell, progress)
+            except BaseException:
+                clear_unless_begun(directory, made_now=made_now)
+                raise
 
 
 def _lead(
     request: Request,
+    photos: Sequence[CaptionedPhoto],
     directory: "RunDirectory",
     worker: "Worker",
     models_dir: Path,
@@ -57,7 +68,7 @@ def _lead(
 ) -> Outcome:
     from clipsearch.training.processes import first_says
 
-    prepared = prepare(request, directory, worker, models_dir, tell, progress)
+    prepared = prepare(request, photos, directory, worker, models_dir, tell, progress)
     finished = directory.finished and not request.force
     first_says(None if finished else (prepared.settings, prepared.parts))
     if finished:

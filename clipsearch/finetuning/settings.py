@@ -167,7 +167,7 @@ def resolve(kind: Kind, wishes: Wishes, found: Circumstances) -> Settings:
     few = kind == "finetune" and found.photos < _FEW
     tune = wishes.tune or ("text" if few else "all")
     validation, test = part_shares(wishes, found.usable)
-    precision = _precision(wishes, "bf16" if found.bfloat16 else "fp32")
+    precision = known_precision(wishes) or ("bf16" if found.bfloat16 else "fp32")
     views = wishes.views or 0.0
     batch_size = wishes.batch_size or _batch_size(kind, tune, found)
     epochs = wishes.epochs or _epochs(kind, tune, batch_size, found)
@@ -183,7 +183,7 @@ def resolve(kind: Kind, wishes: Wishes, found: Circumstances) -> Settings:
         loss=wishes.loss or "unicl",
         tune=tune,
         views=views,
-        views_of=_views_of(wishes),
+        views_of=known_views(wishes) or "photo",
         chunk=_chunk(found, precision) if wishes.chunk is None else wishes.chunk,
         accumulate=wishes.accumulate or 1,
         recompute=bool(wishes.recompute),
@@ -229,13 +229,20 @@ def _chunk(found: Circumstances, precision: Precision) -> int:
     return _LARGE_CHUNKS[precision] if is_large(found.parameters) else 0
 
 
-def _precision(wishes: Wishes, default: Precision) -> Precision:
+def known_precision(wishes: Wishes) -> Precision | None:
+    """The precision asked for, None when it was left open. Raises UsageError for any other name."""
     match wishes.precision:
-        case None:
-            return default
-        case "fp32" | "bf16" as known:
+        case None | "fp32" | "bf16" as known:
             return known
     raise UsageError(f"there is no precision {wishes.precision!r}", "There are fp32 and bf16")
+
+
+def known_views(wishes: Wishes) -> ViewsOf | None:
+    """Whose views were asked for, None when it was left open. Raises UsageError for other names."""
+    match wishes.views_of:
+        case None | "photo" | "label" as known:
+            return known
+    raise UsageError(f"there are no views of a {wishes.views_of!r}", "There are photo and label")
 
 
 def _shard(wishes: Wishes, found: Circumstances) -> bool:
@@ -245,15 +252,6 @@ def _shard(wishes: Wishes, found: Circumstances) -> bool:
             "Start several: torchrun --nproc-per-node 2 -m clipsearch ...",
         )
     return bool(wishes.shard)
-
-
-def _views_of(wishes: Wishes) -> ViewsOf:
-    match wishes.views_of:
-        case None:
-            return "photo"
-        case "photo" | "label" as known:
-            return known
-    raise UsageError(f"there are no views of a {wishes.views_of!r}", "There are photo and label")
 
 
 def _batch_size(kind: Kind, tune: str, found: Circumstances) -> int:

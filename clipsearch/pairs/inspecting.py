@@ -34,6 +34,8 @@ KINDS: tuple[FindingKind, ...] = (
 )
 _COSTS_PHOTO: frozenset[FindingKind] = frozenset({"missing", "unreadable", "no words"})
 _SHOWN = 5
+# The largest share of photos, or of captions, that may be bad; the rest is trained on.
+MOST_BAD = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,21 +114,23 @@ def inspect(
     )
 
 
-def refuse_if_bad(report: DataReport, list_path: str, limit: float = 0.05) -> None:
-    """Raise UsageError when more than `limit` of the data is bad, or nothing can be used.
+def is_too_bad(report: DataReport) -> bool:
+    """Whether more than MOST_BAD of the data is bad, or nothing can be used."""
+    return report.bad_share > MOST_BAD or not report.photos
 
-    `list_path` is where the findings were written (see `write_findings`).
-    """
-    if report.bad_share <= limit and report.photos:
+
+def refuse_if_bad(report: DataReport, remedy: str) -> None:
+    """Raise UsageError, with what to do next, when the data is too bad (see `is_too_bad`)."""
+    if not is_too_bad(report):
         return
     counts = [f"{report.count(kind):,} {kind}" for kind in KINDS if report.count(kind)]
     bad = [f for f in report.findings if f.kind in _COSTS_PHOTO or f.kind == "empty caption"]
     first = "; ".join(f"{finding.photo}: {finding.detail}" for finding in bad[:_SHOWN])
-    how_bad = f"{percent(report.bad_share)} is bad, {percent(limit, 0)} is the most"
+    how_bad = f"{percent(report.bad_share)} is bad, {percent(MOST_BAD, 0)} is the most"
     raise UsageError(
         f"of {report.listed:,} photos too many cannot be used ({', '.join(counts)};"
         f" {how_bad}). The first: {first}",
-        f"All of them are listed in {list_path}",
+        remedy,
     )
 
 

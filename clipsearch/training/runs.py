@@ -2,6 +2,7 @@
 
 settings.json      everything the run depends on, resolved
 data.json          which photos it learns from: counts, parts and their fingerprint
+photos.tsv         the part and the content of each photo
 metrics.csv        a line for every reported step and every evaluation
 curves.png         the same, drawn
 report.json, .txt  what came of it
@@ -102,6 +103,12 @@ class RunDirectory:
     def began(self) -> bool:
         """Whether a run was begun here."""
         return self.settings.is_file()
+
+    @property
+    def holds_work(self) -> bool:
+        """Whether anything was learned here that another beginning would throw away."""
+        saved = next(self.checkpoints.glob("*.safetensors"), None)
+        return saved is not None or self.best.is_file() or self.finished
 
     @property
     def finished(self) -> bool:

@@ -9,6 +9,9 @@ from torch import Tensor, nn
 
 from clipsearch.training.sharding import shared_as
 
+# Tensors by their names in a model.
+Weights = dict[str, Tensor]
+
 
 @dataclass(frozen=True)
 class Evaluated:
@@ -37,7 +40,7 @@ class Trainee:
     step: int = 0
     evaluations: list[Evaluated] = field(default_factory=list)
 
-    def weights(self) -> dict[str, Tensor]:
+    def weights(self) -> Weights:
         """What is judged and kept: the average where there is one, else the model's own weights."""
         return trained_tensors(self.model) if self.average is None else self.average.tensors
 
@@ -46,7 +49,7 @@ class Trainee:
         return max(self.evaluations, key=lambda each: (each.decisive, -each.step), default=None)
 
 
-def trained_tensors(model: nn.Module) -> dict[str, Tensor]:
+def trained_tensors(model: nn.Module) -> Weights:
     """The tensors of a model that training changes: trained parameters and stored buffers.
 
     Frozen parameters are those of the model that the run began with.
@@ -59,7 +62,7 @@ def trained_tensors(model: nn.Module) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def put(model: nn.Module, weights: dict[str, Tensor]) -> None:
+def put(model: nn.Module, weights: Weights) -> None:
     """Copy trained tensors, whole ones, into a model in place.
 
     Raises KeyError when they are another model's.

@@ -67,6 +67,10 @@ def test_from_captions_to_a_model_that_the_library_switches_to(trainer: Trainer)
     assert f"the library now answers with the model {trainer.folder / 'mine'}" in second.out
     assert "48 unchanged, now also encoded with this model" in second.out or done.code == 1
     assert len(trainer.run("search", "a red disc", "-k", "3", "--json").records) == 3
+    measured = trainer.run("evaluate", str(trainer.table), "--model", "mine")
+    # A run that kept the original has learned from nothing.
+    warned = "learned from, or was chosen by, 41 of these 48 photos" in measured.errors
+    assert warned == (done.code == 0), measured.errors
     back = trainer.run("index", "--model", str(trainer.model))
     assert "now answers with the model" in back.out
     assert "now also encoded" not in back.out
@@ -99,6 +103,25 @@ def test_check_only_looks(trainer: Trainer) -> None:
 
 
 @pytest.mark.row("J4")
+def test_check_ends_as_a_start_would(trainer: Trainer) -> None:
+    """More than a twentieth is bad: listed first, then refused, and nothing is left."""
+    table = trainer.album / "mostly.csv"
+    rows = "".join(f"gone{i}.png,nothing\n" for i in range(5))
+    table.write_text(trainer.table.read_text() + rows)
+    command = ["finetune", str(table), "--model", str(trainer.model), "--check"]
+    done = trainer.run(*command)
+    assert done.code == 2
+    listed, refused = done.errors.splitlines()[-2:]
+    assert listed.startswith("  5 missing: ")
+    assert "too many cannot be used (5 missing; 9.4 % is bad, 5 % is the most)" in refused
+    assert refused.endswith("nothing would be trained.")
+    assert done.out == ""
+    events = [json.loads(line) for line in trainer.run(*command, "--json").errors.splitlines()[:-1]]
+    (checked,) = [event for event in events if event["event"] == "checked"]
+    assert (checked["findings"], checked["learned"]) == ({"missing": 5}, None)
+    assert not list(trainer.folder.glob("finetune-*"))
+
+
 def test_too_much_that_is_bad_is_refused_with_a_list(trainer: Trainer) -> None:
     table = trainer.album / "bad.csv"
     rows = "".join(f"gone{i}.png,nothing\n" for i in range(9))
@@ -108,6 +131,8 @@ def test_too_much_that_is_bad_is_refused_with_a_list(trainer: Trainer) -> None:
     assert "9 missing" in line
     assert "findings.tsv" in line
     assert "gone0.png" in (trainer.folder / "bad" / "findings.tsv").read_text()
+    # Nothing else that a next start would have to do with, whatever it is.
+    assert {path.name for path in (trainer.folder / "bad").iterdir()} == {"findings.tsv", "lock"}
 
 
 @pytest.mark.parametrize(
@@ -130,6 +155,15 @@ def test_slips_are_one_line(trainer: Trainer, arguments: list[str], said: str) -
     names = {"table": str(trainer.table), "model": str(trainer.model)}
     filled = [argument.format(**names) for argument in arguments]
     assert said in trainer.fails(2, "finetune", *filled, "--quiet")
+    if "--out" in filled:
+        assert not (trainer.folder / filled[filled.index("--out") + 1]).exists()
+
+
+def test_a_place_that_cannot_be_written_is_said_to_be_one(trainer: Trainer) -> None:
+    """Below a file nothing can be made, by the superuser neither."""
+    line = trainer.fails(6, *trainer.finetune(str(trainer.table / "run"), "--quiet"))
+    assert "the run cannot be written to" in line
+    assert "Give --out a directory in a place where you may write" in line
 
 
 def test_ctrl_c_saves_says_how_to_go_on_and_the_same_command_does(trainer: Trainer) -> None:

@@ -15,7 +15,16 @@ from safetensors.torch import load_file
 import clipsearch
 from clipsearch.encoders.naming import LocalSource, resolve
 from clipsearch.errors import ClipsearchError, DamageError, LockedError, UsageError
-from clipsearch.finetuning import Event, Finished, Judged, Stopped, Trained, Wishes, resumed
+from clipsearch.finetuning import (
+    Event,
+    Finished,
+    Judged,
+    Stopped,
+    Trained,
+    Wishes,
+    resumed,
+    run,
+)
 from clipsearch.prompts import template_set
 from clipsearch.storage.lock import writer_lock
 from clipsearch.training.pair_batches import PairBatches
@@ -25,7 +34,7 @@ from tests.finetuning.tiny_run import WISHES, Workshop, digest
 
 PARTS = {
     "settings.json", "data.json", "metrics.csv", "curves.png", "mixing.png", "report.json",
-    "report.txt", "checkpoints", "best.safetensors", "original", "model", "lock",
+    "report.txt", "photos.tsv", "checkpoints", "best.safetensors", "original", "model", "lock",
 }  # fmt: skip
 
 
@@ -38,6 +47,9 @@ def test_a_run_is_a_directory_with_everything_in_it(undisturbed: Workshop) -> No
     assert settings["basis"]["threads"] == 1
     data = json.loads((run / "data.json").read_text())
     assert (data["learned_from"], data["validation"], data["test"]) == (36, 5, 7)
+    lines = (run / "photos.tsv").read_text().splitlines()
+    parts = [line.split("\t")[0] for line in lines[1:]]
+    assert [parts.count(part) for part in ("learned", "validation", "test")] == [36, 5, 7]
     assert (run / "curves.png").read_bytes().startswith(b"\x89PNG")
     assert len(list((run / "checkpoints").iterdir())) == 2
 
@@ -199,6 +211,44 @@ def test_a_run_that_diverges_names_its_photos_and_saves_nothing_of_it(workshop: 
     for path in (workshop.folder / "diverged").rglob("*.safetensors"):
         for tensor in load_file(path).values():
             assert not tensor.is_floating_point() or bool(torch.isfinite(tensor).all()), path
+
+
+def test_after_diverging_the_same_place_takes_another_rate(workshop: Workshop) -> None:
+    """Nothing was learned there yet, and it says so; later it asks for --force."""
+    with pytest.raises(ClipsearchError, match=r"--learning-rate 1e\+29 .* the same --out"):
+        workshop.run("again", replace(WISHES, learning_rate=1e30))
+    tamer = replace(WISHES, learning_rate=1e-3)
+    assert isinstance(workshop.run("again", tamer, stop_at(Judged, 2)), Stopped)
+    with pytest.raises(UsageError, match=r"learning_rate was 0\.001, is 0\.002"):
+        workshop.run("again", replace(WISHES, learning_rate=2e-3))
+    with pytest.raises(ClipsearchError, match=r"--force, to go on with it after step 3,"):
+        workshop.run("again", replace(WISHES, learning_rate=1e30), force=True)
+
+
+def test_a_start_that_is_refused_leaves_nothing(workshop: Workshop, tmp_path: Path) -> None:
+    two = tmp_path / "two.csv"
+    rows = workshop.table.read_text().splitlines()[:3]
+    two.write_text("\n".join(row.replace("red", f"{workshop.table.parent}/red", 1) for row in rows))
+    with pytest.raises(UsageError, match="cannot be split"):
+        workshop.run("few", data=two)
+    assert not (workshop.folder / "few").exists()
+    (workshop.folder / "mine").mkdir()
+    with pytest.raises(UsageError, match="cannot be split"):
+        workshop.run("mine", data=two)
+    assert not any((workshop.folder / "mine").iterdir())
+
+
+def test_mixing_is_counted_once_over_both_lines(workshop: Workshop) -> None:
+    """The first epoch stays the best, so that there is a line to it and one to the last."""
+    seen: list[tuple[int, int | None]] = []
+
+    def progress(stage: str, done: int, total: int | None) -> None:
+        if stage == "mix":
+            seen.append((done, total))
+
+    wishes = replace(WISHES, learning_rate=1e-12)
+    run(workshop.request("mixing", wishes), workshop.models, lambda _: None, progress)
+    assert seen == [(done, 22) for done in range(23)]
 
 
 def test_when_nothing_is_better_the_original_is_kept_byte_for_byte(workshop: Workshop) -> None:
