@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
-"""Two commands for a fresh clone, with nothing but Python and git on the machine.
+"""Commands for a fresh clone, with nothing but Python and git on the machine.
 
     python3 run.py demo [FOLDER]   set everything up and run the main job on real photos
     python3 run.py test            set everything up and run the checks and the tests
+    python3 run.py nightly         the tests that take too long for every change, too: all rows of
+                                   the fault matrix, with many trials each, and none skipped
 
 The environment goes to `.venv` beside this file (another place: CLIPSEARCH_VENV) and is used again
 as long as pyproject.toml does not change. Standard library only.
@@ -23,8 +25,9 @@ ROOT = os.path.dirname(os.path.abspath(__file__))
 COULD_NOT_RUN = 6
 
 # What each command needs besides the package itself: extras and a dependency group.
-EXTRAS = {"demo": ["demo"], "test": ["demo", "heif", "raw", "multilingual"]}
-GROUPS = {"demo": [], "test": ["dev"]}
+TEST_EXTRAS = ["demo", "heif", "raw", "multilingual"]
+EXTRAS = {"demo": ["demo"], "test": TEST_EXTRAS, "nightly": TEST_EXTRAS}
+GROUPS = {"demo": [], "test": ["dev"], "nightly": ["dev"]}
 
 CHECKS = [
     ["ruff", "check", "."],
@@ -39,7 +42,7 @@ class SetupError(Exception):
 
 
 def main(arguments: list[str]) -> int:
-    """Run one of the two commands; the exit code is that of what was run."""
+    """Run one of the commands; the exit code is that of what was run."""
     if not arguments or arguments[0] not in EXTRAS:
         print(__doc__)
         return 0 if arguments and arguments[0] in ("-h", "--help") else 2
@@ -54,7 +57,8 @@ def main(arguments: list[str]) -> int:
         return COULD_NOT_RUN
     if command == "demo":
         return subprocess.call([program(environment, "clipsearch"), "demo", *rest])
-    return run_checks(environment, rest)
+    tier = ["--tier", "nightly"] if command == "nightly" else []
+    return run_checks(environment, [*tier, *rest])
 
 
 def run_checks(environment: str, pytest_arguments: list[str]) -> int:

@@ -13,9 +13,12 @@ from clipsearch.indexing.encoding import Encoding
 from clipsearch.indexing.roots import scopes_of
 from clipsearch.indexing.scan import PendingFile, RootScan, Scope, scan
 from clipsearch.indexing.summary import IndexSummary, RootReport, Tally, summarise
+from clipsearch.indexing.suspects import divide
 from clipsearch.library import Library
 from clipsearch.photos.ignore import IgnoreRules
+from clipsearch.photos.in_hand import InHand
 from clipsearch.photos.reading import PhotoReader
+from clipsearch.storage.layout import IN_HAND_NAME
 from clipsearch.types import ImageEncoder, ModelInfo, Progress, no_progress
 
 # Decoding a photo scaled costs a fraction of encoding it: two readers keep an encoder busy.
@@ -149,11 +152,19 @@ class _Run:
         encoding = Encoding(
             self._catalogue, model_id, load, self._tally, self._progress, already_done
         )
-        with PhotoReader(self._model.preprocess, min(readers, len(self._pending))) as reader:
-            try:
-                encoding.run(reader, self._pending, roots)
-            finally:
-                self._finished = encoding.finished
+        in_hand = InHand(self._library.directory / IN_HAND_NAME, readers)
+        try:
+            suspects, others = divide(self._pending, roots, in_hand.left)
+            for file, problem in suspects.refused:
+                encoding.refuse(file, problem)
+            # What was in hand when a run died is read alone: then it is clear who is to blame.
+            for files, workers in ((suspects.alone, 1), (others, min(readers, len(others)))):
+                if files:
+                    with PhotoReader(self._model.preprocess, workers, in_hand=in_hand) as reader:
+                        encoding.run(reader, files, roots)
+        finally:
+            in_hand.close()
+            self._finished = encoding.finished
 
     def _settle(self, last_photo_id: int, *, confirm_missing: bool) -> None:
         """Record absence where it was proved, once everything present has been recorded."""

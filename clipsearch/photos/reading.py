@@ -4,10 +4,12 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 
 from clipsearch.errors import ClipsearchError, RefusedPhoto
 from clipsearch.photos.frames import BrokenFrameError, Header
+from clipsearch.photos.in_hand import InHand
 from clipsearch.photos.limits import ReadLimits
 from clipsearch.photos.messages import parse_facts, parse_pixels, parse_stat
 from clipsearch.photos.process import (
@@ -48,11 +50,16 @@ class PhotoReader:
         workers: int,
         limits: ReadLimits | None = None,
         *,
+        in_hand: InHand | None = None,
         command: Sequence[str] = WORKER_COMMAND,
     ) -> None:
-        """`command` starts a worker; tests put workers of their own there."""
+        """`in_hand`, with a slot for each worker, has each photo's name while it is read.
+
+        `command` starts a worker; tests put workers of their own there.
+        """
         self._preprocess = preprocess
         self._limits = limits or ReadLimits()
+        self._in_hand = in_hand
         self._command = command
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._results: queue.SimpleQueue[_Result | BaseException] = queue.SimpleQueue()
@@ -60,8 +67,8 @@ class PhotoReader:
         self._workers_lock = threading.Lock()
         self._running: set[WorkerProcess] = set()
         self._threads = [
-            threading.Thread(target=self._work, name="clipsearch-photos", daemon=True)
-            for _ in range(max(1, workers))
+            threading.Thread(target=self._work, args=(slot,), name="clipsearch-photos", daemon=True)
+            for slot in range(max(1, workers))
         ]
         self._watchdog = threading.Thread(
             target=self._watch, name="clipsearch-photos-clock", daemon=True
@@ -125,7 +132,7 @@ class PhotoReader:
                 raise result
             return result
 
-    def _work(self) -> None:
+    def _work(self, slot: int) -> None:
         """One worker's thread: take a photo, have it read, hand the result over."""
         worker: WorkerProcess | None = None
         try:
@@ -137,7 +144,8 @@ class PhotoReader:
                     worker = None
                 if worker is None:
                     worker = self._start_worker()
-                result = self._read_one(worker, path, known)
+                with self._on_record(slot, path):
+                    result = self._read_one(worker, path, known)
                 if worker.is_spent:
                     self._stop_worker(worker)
                     worker = None
@@ -148,6 +156,9 @@ class PhotoReader:
         finally:
             if worker is not None:
                 self._stop_worker(worker)
+
+    def _on_record(self, slot: int, path: bytes) -> AbstractContextManager[None]:
+        return self._in_hand.holding(slot, path) if self._in_hand else nullcontext()
 
     def _read_one(self, worker: WorkerProcess, path: bytes, known: Known) -> _Result:
         """Have one photo read. What goes wrong becomes the problem of this photo alone."""

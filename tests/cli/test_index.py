@@ -155,6 +155,7 @@ def test_what_is_not_said() -> None:
     assert "known by content" not in "\n".join(describe(switched))
 
 
+@pytest.mark.row("C1")
 def test_a_folder_that_is_away_keeps_its_photos(indexed: Program) -> None:
     os.rename(indexed.album, indexed.folder / "elsewhere")
     answer = indexed.run("index")
@@ -164,6 +165,7 @@ def test_a_folder_that_is_away_keeps_its_photos(indexed: Program) -> None:
     assert indexed.run("library", "status", "--json").records[0]["photos"] == 5
 
 
+@pytest.mark.row("C6")
 def test_most_photos_gone_at_once_wants_a_word(program: Program) -> None:
     for number in range(20):
         program.add(f"{number}.png", (number, 0, 0))
@@ -235,6 +237,7 @@ def test_a_damaged_library_is_refused_and_left_as_it_is(
     assert path.read_bytes() == before
 
 
+@pytest.mark.row("E1")
 def test_a_library_that_is_being_written_is_locked(indexed: Program) -> None:
     import fcntl
 
@@ -244,6 +247,7 @@ def test_a_library_that_is_being_written_is_locked(indexed: Program) -> None:
     assert "Another process is writing" in line
 
 
+@pytest.mark.row("A4")
 def test_ctrl_c_keeps_what_was_done(program: Program) -> None:
     for number in range(400):
         program.add(f"{number}.png", (number % 256, number // 256, 7))

@@ -81,6 +81,7 @@ def test_control_characters_of_arguments_do_not_come_back(program: Program) -> N
     assert "no\\x1b[2Jthere\\nhere" in line
 
 
+@pytest.mark.row("A4")
 @pytest.mark.row("H5")
 def test_a_reader_that_has_enough_is_no_failure(colours: Program) -> None:
     reading, writing = os.pipe()
@@ -122,6 +123,7 @@ def test_a_closed_standard_output_does_not_pass_for_delivery(colours: Program) -
     assert done.stderr.count(b"\n") == 1
 
 
+@pytest.mark.row("A4")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_signals_stop_with_130_and_a_line(number: signal.Signals, program: Program) -> None:
     # A command that would wait for ever: the signal has to reach it wherever it is.
@@ -144,6 +146,7 @@ def test_signals_stop_with_130_and_a_line(number: signal.Signals, program: Progr
     assert errors == b"clipsearch: interrupted. Everything that was finished is kept.\n"
 
 
+@pytest.mark.row("A4")
 def test_the_second_signal_ends_it_at_once(program: Program) -> None:
     stubborn = (
         "import sys, time; import clipsearch.cli.program as p\n"

@@ -9,6 +9,7 @@ import json
 import os
 import random
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -91,11 +92,14 @@ class Album:
 
     def _facts(self) -> dict[str, tuple[int, ...]]:
         facts: dict[str, tuple[int, ...]] = {}
-        for folder, _, names in os.walk(self.folder):
-            for path in (folder, *(os.path.join(folder, name) for name in names)):
-                stat = os.lstat(path)
-                # Every write, every utime and every xattr shows in the ctime.
-                facts[path] = (stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+        waiting = [os.fspath(self.folder)]
+        while waiting:
+            path = waiting.pop()
+            found = os.lstat(path)
+            # Every write, every utime and every xattr shows in the ctime.
+            facts[path] = (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+            if stat.S_ISDIR(found.st_mode):
+                waiting += [os.path.join(path, name) for name in os.listdir(path)]
         return facts
 
 

@@ -29,6 +29,7 @@ def back_again(album: Album) -> None:
     album.check(EXPECTED)
 
 
+@pytest.mark.row("C1", "C5")
 def test_root_path_absent(album: Album) -> None:
     away = album.photos.rename(album.photos.parent / "away")
     summary = album.index()
@@ -39,6 +40,7 @@ def test_root_path_absent(album: Album) -> None:
     back_again(album)
 
 
+@pytest.mark.row("C2", "C5")
 def test_root_is_an_empty_folder(album: Album) -> None:
     away = album.photos.rename(album.photos.parent / "away")
     album.photos.mkdir()
@@ -49,6 +51,7 @@ def test_root_is_an_empty_folder(album: Album) -> None:
     back_again(album)
 
 
+@pytest.mark.row("C3")
 def test_another_volume_in_its_place(album: Album) -> None:
     away = album.photos.rename(album.photos.parent / "away")
     album.add("other.png", (1, 2, 3))
@@ -60,6 +63,7 @@ def test_another_volume_in_its_place(album: Album) -> None:
     album.check(EXPECTED)
 
 
+@pytest.mark.row("C3", "C5")
 def test_another_card_with_the_same_names(album: Album) -> None:
     away = album.photos.rename(album.photos.parent / "away")
     for name in list(EXPECTED)[:20]:
@@ -76,6 +80,7 @@ def test_another_card_with_the_same_names(album: Album) -> None:
     back_again(album)
 
 
+@pytest.mark.row("C5")
 def test_a_restored_backup_is_the_same_album(album: Album) -> None:
     away = album.photos.rename(album.photos.parent / "away")
     shutil.copytree(away, album.photos, copy_function=shutil.copyfile)
@@ -85,6 +90,7 @@ def test_a_restored_backup_is_the_same_album(album: Album) -> None:
     album.check(EXPECTED)
 
 
+@pytest.mark.row("C6")
 def test_most_photos_deleted_waits_for_the_users_word(album: Album) -> None:
     for name in list(EXPECTED)[:20]:
         (album.photos / name).unlink()
@@ -97,6 +103,7 @@ def test_most_photos_deleted_waits_for_the_users_word(album: Album) -> None:
     assert len(album.stored()) == 10
 
 
+@pytest.mark.row("C4")
 def test_a_folder_that_cannot_be_listed_to_the_end(
     album: Album, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -62,6 +62,7 @@ def test_changed_photo_is_encoded_again(album: Album) -> None:
     album.check({"a.png": GREEN, "b.png": BLUE})
 
 
+@pytest.mark.row("C14")
 def test_same_size_and_mtime_but_new_content_is_noticed(album: Album) -> None:
     path = album.add("a.png", RED)
     before = path.stat()
@@ -91,6 +92,7 @@ def test_moved_and_copied_photos_are_not_encoded_again(album: Album) -> None:
     album.check({"sub/moved.png": RED, "b.png": BLUE, "copy.png": BLUE})
 
 
+@pytest.mark.row("C16")
 def test_renamed_folder_is_a_move(album: Album) -> None:
     for i in range(20):
         album.add(f"old/{i}.png", (i * 10, 0, 255))
@@ -159,6 +161,7 @@ def test_a_row_the_model_cannot_encode_is_reported_and_shifts_nothing(album: Alb
     album.check({"a.png": RED, "c.png": BLUE})
 
 
+@pytest.mark.row("A4")
 def test_interrupted_run_keeps_what_is_done_and_goes_on(album: Album) -> None:
     expected = colours(60)
     for name, colour in expected.items():
@@ -278,6 +281,7 @@ def test_a_new_file_that_could_not_be_read_is_tried_again(
     album.check({"a.png": RED})
 
 
+@pytest.mark.row("C8")
 def test_a_file_that_vanishes_before_it_is_read_leaves_nothing_behind(album: Album) -> None:
     album.add("a.png", RED)
     doomed = album.add("b.png", GREEN)

@@ -45,6 +45,7 @@ def test_what_is_not_there_and_what_is_no_file(tmp_path: Path) -> None:
     assert problem(tmp_path / "folder.jpg") == ("not-photo", "not a regular file")
 
 
+@pytest.mark.row("C10", "C11")
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes among files")
 def test_pipes_sockets_and_links_are_not_waited_for_or_followed(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo.jpg")
@@ -62,6 +63,7 @@ def test_pipes_sockets_and_links_are_not_waited_for_or_followed(tmp_path: Path) 
     assert problem(tmp_path / "link.png") == ("not-photo", "not a regular file")
 
 
+@pytest.mark.row("C11")
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="this system has no /proc")
 def test_files_without_a_size_are_not_read() -> None:
     assert problem(b"/proc/self/status") == ("not-photo", "empty file")
@@ -108,6 +110,7 @@ class Rewriter:
         return data
 
 
+@pytest.mark.row("C9")
 @pytest.mark.parametrize(("times", "succeeds"), [(1, True), (2, True), (3, False)])
 def test_a_file_rewritten_while_it_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, times: int, succeeds: bool
@@ -126,6 +129,7 @@ def test_a_file_rewritten_while_it_is_read(
         assert found == PhotoProblem(os.fsencode(path), None, "refused", "changed while reading")
 
 
+@pytest.mark.row("C9")
 def test_a_file_that_grows_or_shrinks_behind_its_stat_is_not_taken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

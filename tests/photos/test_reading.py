@@ -95,6 +95,7 @@ def test_known_contents_are_not_decoded(tmp_path: Path) -> None:
                 check_colour(photo)
 
 
+@pytest.mark.row("A5")
 @pytest.mark.parametrize("position", range(5))
 @pytest.mark.parametrize(
     ("fault", "reason"),
@@ -120,6 +121,7 @@ def test_a_photo_that_kills_its_worker_fails_alone(
         check_colour(photo)
 
 
+@pytest.mark.row("A5")
 @pytest.mark.parametrize("fault", [b"HANG", b"SPIN"])
 @pytest.mark.row("D9")
 def test_a_photo_that_takes_for_ever_is_given_up_and_named(tmp_path: Path, fault: bytes) -> None:
@@ -133,6 +135,7 @@ def test_a_photo_that_takes_for_ever_is_given_up_and_named(tmp_path: Path, fault
         check_colour(photo)
 
 
+@pytest.mark.row("A5")
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits a process's memory")
 @pytest.mark.row("D3")
 def test_a_photo_that_wants_too_much_memory_is_refused_and_the_worker_lives(
@@ -271,6 +274,7 @@ def test_closing_over_a_hung_photo_ends_its_worker(tmp_path: Path) -> None:
     reader.close()
 
 
+@pytest.mark.row("A5")
 def test_a_worker_that_died_while_idle_is_replaced_and_no_photo_blamed(tmp_path: Path) -> None:
     paths = write_photos(tmp_path, 4)
 

@@ -78,6 +78,7 @@ def test_an_ignore_file_that_cannot_be_read_keeps_its_folder_out(tmp_path: Path)
     assert [problem.kind for problem in folders[b"x"].problems] == ["unreadable"]
 
 
+@pytest.mark.row("C13")
 def test_names_that_are_no_text(tmp_path: Path) -> None:
     root = os.fsencode(tmp_path)
     wanted = sorted([b"\xff\xfe.jpg", b"new\nline.jpg", b"--help.jpg", "é.jpg".encode(), b"%_.jpg"])
@@ -87,6 +88,7 @@ def test_names_that_are_no_text(tmp_path: Path) -> None:
     assert names(listed(tmp_path)[b""]) == wanted
 
 
+@pytest.mark.row("C11", "C12")
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes among files")
 def test_links_and_special_files_are_passed_over(tmp_path: Path) -> None:
     build(tmp_path, "real/a.jpg")
@@ -129,6 +131,7 @@ class FailingDisk:
         return next(self.inner)
 
 
+@pytest.mark.row("C4")
 @pytest.mark.parametrize("entries", range(4))
 def test_a_listing_that_breaks_off_is_never_complete(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, entries: int
@@ -144,6 +147,7 @@ def test_a_listing_that_breaks_off_is_never_complete(
     ]
 
 
+@pytest.mark.row("C4")
 @pytest.mark.parametrize(
     ("error", "problems"),
     [(FileNotFoundError(2, "gone"), 0), (OSError(107, "Not connected"), 1)],
@@ -193,6 +197,7 @@ def test_a_root_that_is_not_there(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has other limits on paths")
 class TestDepth:
+    @pytest.mark.row("C17")
     def test_deeper_than_python_recurses(self, tmp_path: Path) -> None:
         make_deep(tmp_path, b"d", 1100)
         folders = listed(tmp_path)
@@ -200,6 +205,7 @@ class TestDepth:
         assert all(folder.complete for folder in folders.values())
         remove_deep(tmp_path, b"d", 1100)
 
+    @pytest.mark.row("C13")
     def test_a_path_too_long_for_the_system_is_a_problem_and_no_end(self, tmp_path: Path) -> None:
         name = b"n" * 200
         make_deep(tmp_path, name, 25)

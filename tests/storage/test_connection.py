@@ -74,6 +74,7 @@ def change_and_fail(catalogue: Catalogue) -> None:
     raise FileNotFoundError("a photo")
 
 
+@pytest.mark.row("A7")
 def test_a_search_meanwhile_and_a_kill_lose_nothing_that_was_committed(tmp_path: Path) -> None:
     catalogue = new_catalogue(tmp_path)
     catalogue.activate_model(catalogue.register_model(MODEL))

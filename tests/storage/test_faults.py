@@ -69,6 +69,7 @@ def whole_batches(path: Path) -> int:
     return len(batches)
 
 
+@pytest.mark.row("A1")
 @pytest.mark.parametrize(
     ("place", "kept"), [("before_commit:3", 2), ("after_commit:3", 3), ("before_commit:1", 0)]
 )
@@ -93,6 +94,7 @@ def test_a_fault_while_committing_undoes_the_batch(
     add(catalogue, [photo(root, "a.jpg", "dog")])
 
 
+@pytest.mark.row("B1")
 def test_a_full_disk_stops_with_a_remedy_and_keeps_what_is_there(
     catalogue: Catalogue, root: Root
 ) -> None:
@@ -108,6 +110,7 @@ def test_a_full_disk_stops_with_a_remedy_and_keeps_what_is_there(
     add(catalogue, [photo(root, "b.jpg", "cat")])
 
 
+@pytest.mark.row("B2")
 @pytest.mark.parametrize("size", [60_000, 120_000, 200_000, 300_000])
 def test_a_file_size_limit_stops_with_a_remedy_and_keeps_whole_batches(
     path: Path, size: int
@@ -158,6 +161,7 @@ def public_dir() -> Iterator[Path]:
     shutil.rmtree(directory)
 
 
+@pytest.mark.row("B5")
 @pytest.mark.parametrize("log", [False, True], ids=["closed", "with a log left by a kill"])
 @pytest.mark.parametrize("snapshot", [False, True])
 def test_a_library_that_cannot_be_written_can_be_searched(
@@ -193,6 +197,7 @@ def test_a_library_that_cannot_be_written_can_be_searched(
     assert after == before
 
 
+@pytest.mark.row("B1")
 def test_a_disk_too_full_for_the_shared_memory_file_can_still_be_searched(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -21,6 +21,7 @@ with writer_lock(Path(sys.argv[1])):
 """
 
 
+@pytest.mark.row("E1", "E2")
 def test_a_second_writer_is_refused_by_name_until_the_first_is_killed(tmp_path: Path) -> None:
     holder = subprocess.Popen(
         [sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True
@@ -60,6 +61,7 @@ def test_no_lock_where_nothing_can_be_written(tmp_path: Path) -> None:
         pass
 
 
+@pytest.mark.row("E2")
 def test_a_writer_on_another_machine_is_asked_about_until_it_has_finished(tmp_path: Path) -> None:
     path = tmp_path / "lock"
     with writer_lock(tmp_path):

@@ -109,8 +109,7 @@ class Meanwhile:
 
 def start_indexer(subject: Subject, told: Path) -> "subprocess.Popen[str]":
     return subprocess.Popen(
-        [sys.executable, "-c", INDEX]
-        + [str(subject.library), str(subject.album.folder), str(told)],
+        [sys.executable, "-c", INDEX, subject.library, subject.album.folder, told],
         env=subject.environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

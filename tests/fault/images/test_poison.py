@@ -23,7 +23,9 @@ def album(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Album:
     for name, colour in PHOTOS.items():
         album.add(name, colour)
     reader = partial(PhotoReader, limits=ReadLimits(seconds=2), command=FAULTY)
-    monkeypatch.setattr(running, "PhotoReader", lambda preprocess, _: reader(preprocess, 1))
+    monkeypatch.setattr(
+        running, "PhotoReader", lambda preprocess, _, **more: reader(preprocess, 1, **more)
+    )
     return album
 
 

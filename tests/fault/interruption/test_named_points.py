@@ -68,6 +68,7 @@ def committed(album: Album) -> int:
     return len(stored)
 
 
+@pytest.mark.row("A1")
 @pytest.mark.parametrize(
     "failpoint",
     [
@@ -90,6 +91,7 @@ def test_killed_at_a_named_point(album: Album, failpoint: str) -> None:
     album.check(PHOTOS)
 
 
+@pytest.mark.row("A2")
 @pytest.mark.parametrize(
     "failpoint", ["before_temp_write", "after_temp_write", "before_rename", "after_rename"]
 )
@@ -124,6 +126,7 @@ def test_killed_at_any_moment(album: Album) -> None:
         album.check(PHOTOS)
 
 
+@pytest.mark.row("B3")
 def test_an_input_output_error_is_one_line_and_loses_nothing(album: Album) -> None:
     process = start(album, "before_commit:5=raise")
     _, errors = process.communicate(timeout=120)

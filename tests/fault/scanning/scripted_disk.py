@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from random import Random
 from typing import Any
 
-# What a path below the root answers. "gone": nothing is mounted any more, and the mount point is not
-# there either; "empty": it is there; "other": another disk is mounted; "short": listings end too
-# early without a word; the rest fail with that error.
+# What a path below the root answers. "gone": nothing is mounted any more, and the mount point is
+# not there either; "empty": it is there; "other": another disk is mounted; "short": listings end
+# too early without a word; the rest fail with that error.
 CONDITIONS = ("well", "gone", "empty", "other", "short", "EIO", "ENOTCONN", "ESTALE", "EACCES")
 Script = list[tuple[int, str]]
 
