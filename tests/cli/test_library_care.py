@@ -9,6 +9,15 @@ from pathlib import Path
 import pytest
 
 from tests.cli.program import COLOURS, Program
+from tests.maintaining.ready_made import write_library
+
+
+@pytest.fixture
+def indexed(program: Program) -> Program:
+    """A program whose library holds one photo of each colour."""
+    program.add_colours()
+    write_library(program.library, program.album)
+    return program
 
 
 def sql(program: Program, statement: str) -> None:

@@ -5,6 +5,15 @@ import os
 import pytest
 
 from tests.cli.program import Program
+from tests.maintaining.ready_made import write_library
+
+
+@pytest.fixture
+def indexed(program: Program) -> Program:
+    """A program whose library holds one photo of each colour."""
+    program.add_colours()
+    write_library(program.library, program.album)
+    return program
 
 
 def facts(program: Program, *arguments: str | bytes) -> dict[str, str]:

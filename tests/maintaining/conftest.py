@@ -6,6 +6,7 @@ import pytest
 
 from clipsearch import failpoints
 from tests.indexing.album import Album
+from tests.maintaining.ready_made import write_library
 
 COLOURS = [(i * 6, 255 - i * 6, (i * 37) % 256) for i in range(40)]
 
@@ -17,7 +18,7 @@ def album(tmp_path: Path) -> Album:
     for number, colour in enumerate(COLOURS):
         album.add(f"{number % 2}/{number:02}.png", colour)
     album.add("copy.png", COLOURS[0])
-    album.index()
+    write_library(album.library, album.photos)
     return album
 
 

@@ -109,3 +109,11 @@ def test_erased_embeddings_are_written_anew_under_new_ids(filled: Catalogue, roo
     add(filled, [photo(root, f"{content}.jpg", content)])
     assert filled.last_embedding_id(1) == before + 1
     assert filled.count_unembedded(1) == 0
+
+
+def test_contents_without_an_embedding_have_none(filled: Catalogue) -> None:
+    other = filled.register_model(OTHER_MODEL)
+    contents = filled.live_contents()
+    assert list(filled.embeddings(other, content_ids=contents)) == []
+    assert filled.embeddings_of(int(contents[0])) == {1: 1}
+    assert filled.count_newer_embeddings(1, 4) == 6

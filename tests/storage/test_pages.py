@@ -148,6 +148,15 @@ def test_a_log_with_numbers_in_the_other_order_is_read_as_well(
     assert by_pages(path) == expected
 
 
+def test_the_entries_of_an_index_of_any_depth(tmp_path: Path, database: sqlite3.Connection) -> None:
+    database.execute("CREATE INDEX i ON t (c, b)")
+    fill(database, 13, 1500)
+    expected = sorted(database.execute("SELECT c, b, id FROM t"))
+    database.close()
+    with open_pages(tmp_path / "rows.sqlite", tmp_path / "none", SIZE) as pages:
+        assert sorted(pages.index_entries()) == expected  # type: ignore[type-var]
+
+
 def test_what_was_deleted_stays_deleted(tmp_path: Path, database: sqlite3.Connection) -> None:
     database.execute("PRAGMA secure_delete = OFF")
     fill(database, 10, 3000)
@@ -196,7 +205,7 @@ def test_random_bytes_are_no_rows_and_no_crash(tmp_path: Path) -> None:
     path = tmp_path / "rows.sqlite"
     for _ in range(60):
         page = bytearray(rng.randbytes(SIZE * 2))
-        page[SIZE] = 0x0D if rng.random() < 0.7 else 0x05
+        page[SIZE] = rng.choice([0x0D, 0x0D, 0x05, 0x0A, 0x02])
         if rng.random() < 0.5:
             # Cells that look likely: a short payload of few columns.
             page[SIZE + 8 : SIZE + 2000] = bytes(
@@ -207,6 +216,7 @@ def test_random_bytes_are_no_rows_and_no_crash(tmp_path: Path) -> None:
             for number in pages.leaves():
                 for row in pages.rows(number):
                     assert row is None or isinstance(row[0], int)
+            assert all(isinstance(entry, tuple) for entry in pages.index_entries())
 
 
 @pytest.mark.parametrize("size", [0, 1, 99, SIZE - 1])

@@ -8,8 +8,9 @@ import pytest
 
 from clipsearch.errors import DamageError
 from clipsearch.storage.catalogue import Catalogue, Root
-from clipsearch.types import FileStat, PhotoFacts
+from clipsearch.types import FileStat, PhotoFacts, same_file
 from tests.storage.small_library import (
+    FACTS,
     MODEL,
     OTHER_MODEL,
     STAT,
@@ -268,3 +269,53 @@ def test_a_date_that_is_no_date_is_damage(catalogue: Catalogue, root: Root) -> N
     catalogue._db.change("UPDATE contents SET taken_at = 'yesterday'")
     with pytest.raises(DamageError):
         catalogue.photo_at(b"/photos/a.jpg")
+
+
+def test_no_photos_are_no_change(catalogue: Catalogue) -> None:
+    before = catalogue.generation()
+    assert catalogue.mark_missing([]) == catalogue.mark_present([]) == 0
+    assert catalogue.delete_photos([]) == catalogue.doubt_photos([]) == 0
+    assert catalogue.generation() == before
+
+
+def test_a_doubtful_photo_is_no_longer_known_by_its_stat_but_by_its_size(
+    catalogue: Catalogue, root: Root
+) -> None:
+    add(catalogue, [photo(root, "a.jpg", "dog"), photo(root, "b.jpg", "cat")])
+    assert catalogue.doubt_photos([1]) == 1
+    known = catalogue.photos_in_folder(root.root_id, b"", 1)
+    assert not same_file(known[b"a.jpg"].stat, STAT)
+    assert known[b"a.jpg"].stat.size == STAT.size
+    assert same_file(known[b"b.jpg"].stat, STAT)
+
+
+def test_all_that_is_stored_about_a_path(catalogue: Catalogue, root: Root) -> None:
+    other = catalogue.add_root(b"/other", 5, 7)
+    add(catalogue, [photo(root, "a.jpg", "dog"), photo(other, "sub/copy.jpg", "dog")])
+    catalogue.write_batch(1, [], {}, [failure(root, "cut.jpg")])
+    catalogue.mark_missing([1], 1000.0)
+    record = catalogue.record_at(b"/photos/a.jpg")
+    assert record is not None
+    assert (record.root, record.missing_since, record.stat) == (b"/photos", 1000.0, STAT)
+    assert (record.content_hash, record.facts, record.kind) == (hash_of("dog"), FACTS, None)
+    assert catalogue.paths_of(1) == [(b"/other/sub/copy.jpg", False), (b"/photos/a.jpg", True)]
+    problem = catalogue.record_at(b"/photos/cut.jpg")
+    assert problem is not None
+    assert (problem.kind, problem.reason, problem.facts) == ("damaged", "cut short", None)
+    for path in (b"/photos/none.jpg", b"/photosa.jpg", b"/photos", b"/elsewhere/a.jpg", b"/"):
+        assert catalogue.record_at(path) is catalogue.photo_at(path) is None
+    catalogue._db.change("UPDATE photos SET checksum = 1")
+    for path in (b"/photos/a.jpg", b"/photos/cut.jpg"):
+        with pytest.raises(DamageError, match="The row of"):
+            catalogue.record_at(path)
+
+
+def test_a_root_that_is_the_whole_disk_has_records_too(catalogue: Catalogue) -> None:
+    disk = catalogue.add_root(b"/", 5, 7)
+    add(catalogue, [photo(disk, "a.jpg", "dog"), photo(disk, "sub/b.jpg", "cat")])
+    for path in (b"/a.jpg", b"/sub/b.jpg"):
+        record = catalogue.record_at(path)
+        assert record is not None
+        assert record.path == path
+    assert list(catalogue.live_paths(disk)) == [b"/a.jpg", b"/sub/b.jpg"]
+    assert [file.path for file in catalogue.indexed_files()] == [b"/a.jpg", b"/sub/b.jpg"]

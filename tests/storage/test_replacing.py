@@ -221,6 +221,38 @@ def test_lost_folders_and_roots_are_found_again_in_the_indexes(path: Path, table
     assert pairs(path) == expected_pairs()
 
 
+def test_photos_whose_folder_nothing_tells_any_more_are_set_aside(path: Path) -> None:
+    database = sqlite3.connect(path)
+    pages = database.execute(
+        "SELECT rootpage FROM sqlite_master WHERE name LIKE '%folders%'"
+    ).fetchall()
+    database.close()
+    for (page,) in pages:
+        overwrite(path, page, bytes(PAGE))
+    kept = replace_catalogue(path.parent, [])
+    assert kept.salvage.kept["photos"] == 0
+    assert kept.salvage.set_aside["photos"] == PHOTOS + 2
+    # Nothing has to be encoded again: the photos are only read.
+    assert not kept.salvage.set_aside["embeddings"]
+    assert is_whole(path)
+    assert pairs(path) == {}
+
+
+def test_a_place_that_leads_out_of_its_root_is_not_believed(path: Path) -> None:
+    from clipsearch.storage.records import photo_checksum
+
+    checksum = photo_checksum(b"/photos/../elsewhere/000.jpg", hash_of("0"))
+    change(
+        path,
+        "UPDATE folders SET path = CAST('../elsewhere' AS BLOB) WHERE root_id = 1 AND path = x'30'",
+        "DELETE FROM photos WHERE folder_id = 1 AND id > 1",
+        f"UPDATE photos SET checksum = {checksum} WHERE id = 1",
+    )
+    kept = replace_catalogue(path.parent, [])
+    assert (kept.salvage.set_aside["photos"], kept.salvage.set_aside["folders"]) == (1, 1)
+    assert is_whole(path)
+
+
 def overwrite(path: Path, page: int, content: bytes, start: int = 0) -> None:
     with path.open("r+b") as file:
         file.seek((page - 1) * PAGE + start)

@@ -1,6 +1,6 @@
 import pytest
 
-from clipsearch.errors import ModelMismatchError
+from clipsearch.errors import DamageError, ModelMismatchError
 from clipsearch.storage.catalogue import Catalogue, Root
 from tests.storage.small_library import (
     MODEL,
@@ -97,3 +97,27 @@ def test_one_fingerprint_cannot_have_two_dimensions(catalogue: Catalogue) -> Non
 
     with pytest.raises(ModelMismatchError, match="4 dimensions, not 5"):
         catalogue.register_model(replace(MODEL, embed_dim=5))
+
+
+def test_forgetting_a_root_without_photos_erases_nothing(catalogue: Catalogue, root: Root) -> None:
+    before = catalogue.erased_generation()
+    assert catalogue.forget_root(root) == 0
+    assert catalogue.roots() == []
+    assert catalogue.erased_generation() == before
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        ("DELETE FROM models", "has no model 1"),
+        ("UPDATE models SET info = 'nothing'", "model 1 cannot be read"),
+        ("UPDATE models SET fingerprint = 'x'", "carries another's fingerprint"),
+    ],
+)
+def test_a_model_that_cannot_be_read_is_damage(
+    catalogue: Catalogue, damage: str, told: str
+) -> None:
+    catalogue._db.rows("PRAGMA foreign_keys = OFF")
+    catalogue._db.change(damage)
+    with pytest.raises(DamageError, match=told):
+        catalogue.active_model()
