@@ -299,6 +299,8 @@ class Library:
         return True
 
     def _still_fits(self, old: Snapshot, model_id: int) -> bool:
+        if not old.header.rows:
+            return False
         newest = old.header.last_embedding_id
         rows = old.header.rows + self.catalogue.count_newer_embeddings(model_id, newest)
         if old.header.index.kind == "exact":

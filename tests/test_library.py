@@ -331,6 +331,21 @@ def test_equal_vectors_are_ordered_by_id_with_and_without_a_snapshot(library: Li
     assert np.array_equal(newer[1], from_snapshot[1])
 
 
+def test_a_snapshot_of_an_empty_library_is_replaced_and_not_extended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(library_module, "WITHOUT_SNAPSHOT", 0)
+    monkeypatch.setattr(library_module, "BESIDE_SNAPSHOT", 0)
+    with Library.open(tmp_path / "library", create=True) as library:
+        catalogue = library.catalogue
+        catalogue.activate_model(catalogue.register_model(MODEL))
+        assert library.rebuild_snapshot()
+        add(catalogue, [photo(catalogue.add_root(b"/photos", 1, 2), "a.jpg", "dog")])
+        assert library.refresh_snapshot()
+        assert library.snapshot_fault() is None
+        assert library.nearest(QUERIES[:1], 5)[0].tolist() == [[1]]
+
+
 def test_a_small_library_is_searched_without_its_snapshot(
     library: Library, searches: list[Ids | None], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,6 +15,7 @@ from clipsearch.storage.faults import (
     BUSY_SECONDS,
     NO_ACCESS,
     NO_SPACE,
+    damaged,
     has_log,
     log_of,
     meaning_of,
@@ -62,11 +63,6 @@ class Connection:
             _open.discard(self)
         if self._copy is not None:
             self._copy.cleanup()
-
-    @property
-    def in_transaction(self) -> bool:
-        """Whether a transaction is open."""
-        return self._db.in_transaction
 
     def rows(self, sql: str, parameters: Parameters = ()) -> list[Row]:
         """All rows of a query."""
@@ -169,6 +165,9 @@ class Connection:
     def _translated(self) -> Iterator[None]:
         try:
             yield
+        except UnicodeDecodeError as error:
+            # Raised in place of an error whose own words hold a name from a damaged schema.
+            raise damaged(self.path, "names in it are no text") from error
         except (sqlite3.Error, OSError) as error:
             meaning = meaning_of(error, self.path)
             if meaning is None:
@@ -239,7 +238,7 @@ def _proven(connection: sqlite3.Connection) -> sqlite3.Connection:
     """The connection, after a first read: SQLite opens the file only then."""
     try:
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    except sqlite3.Error:
+    except (sqlite3.Error, UnicodeDecodeError):
         connection.close()
         raise
     return connection

@@ -155,6 +155,9 @@ def _be_alone(path: Path) -> None:
     with closing(sqlite3.connect(path, timeout=BUSY_SECONDS)) as database:
         try:
             database.execute("PRAGMA journal_mode = DELETE")
+        except UnicodeDecodeError:
+            # Raised in place of an error whose own words hold a name from a damaged schema.
+            return
         except sqlite3.DatabaseError as error:
             meaning = meaning_of(error, path)
             if isinstance(meaning, LockedError):

@@ -28,7 +28,8 @@ class InProcessReader:
 
     unreadable: frozenset[bytes] = frozenset()
 
-    def __init__(self, preprocess: Preprocess, workers: int) -> None:
+    def __init__(self, preprocess: Preprocess, workers: int, **processes: object) -> None:
+        """`processes` are settings of the processes, of which there are none."""
         self._preprocess = preprocess
 
     def __enter__(self) -> Self:

@@ -7,9 +7,10 @@ import os
 import random
 import sqlite3
 from collections import Counter
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from hashlib import sha256
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,13 +20,18 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from clipsearch import failpoints
 from clipsearch import library as library_module
-from clipsearch.errors import ClipsearchError
+from clipsearch.encoders.fake import FAKE
+from clipsearch.errors import ClipsearchError, DamageError
 from clipsearch.indexing import IndexSummary, index
 from clipsearch.indexing import run as running
 from clipsearch.library import Library
+from clipsearch.maintaining.check import check
+from clipsearch.maintaining.purge import plan_purge, purge
+from clipsearch.maintaining.repair import repair
 from clipsearch.query import parse_query
 from clipsearch.searching import search
 from clipsearch.storage.exact import top_k
+from clipsearch.storage.layout import snapshot_name
 from clipsearch.types import Floats, ModelInfo
 from tests.fault.images.folder_facts import facts_of
 from tests.indexing.album import adds_up, vector_of
@@ -68,6 +74,7 @@ class LibraryMachine(RuleBasedStateMachine):
         self.patch.setattr(library_module, "BESIDE_SNAPSHOT", 2)
         self.disk = PhotoDisk()
         self.directory = self.disk.home / "library"
+        self.models = self.directory
         self.model = MODELS[0]
         self.known_roots: set[bytes] = set()
         self.looked = False
@@ -241,6 +248,66 @@ class LibraryMachine(RuleBasedStateMachine):
                 if library.model is not None:
                     assert library.snapshot_fault() is None
 
+    @rule()
+    def check_is_clean(self) -> None:
+        self.rebuild_the_snapshot()
+        if self._is_there():
+            assert check(self.directory, self.models).damage == ()
+
+    @rule(seed=ANY)
+    def check_finds_a_damaged_snapshot_and_repairs_it(self, seed: int) -> None:
+        self.rebuild_the_snapshot()
+        if not self._is_there() or not self._snapshot().exists():
+            return
+        self.damage_a_snapshot(seed, cut=False)
+        report = check(self.directory, self.models)
+        assert [finding.part for finding in report.damage] == ["snapshot"]
+        assert repair(self.directory, self.models, report).remaining == ()
+
+    @rule(seed=ANY, keep=st.booleans())
+    def damage_the_catalogue(self, seed: int, keep: bool) -> None:
+        """No photo gets another's vector by it, and a repair keeps only good rows."""
+        if not self._is_there():
+            return
+        whole = {path: path.read_bytes() for path in self.directory.iterdir()}
+        before = self._rows()
+        catalogue = self.directory / "catalogue.sqlite"
+        data, dice = bytearray(catalogue.read_bytes()), random.Random(seed)
+        for _ in range(dice.choice([1, 4, 64])):
+            data[dice.randrange(100, len(data))] ^= dice.randint(1, 255)
+        catalogue.write_bytes(data)
+        with suppress(DamageError):
+            self._vectors_are_those_of_their_contents()
+        with suppress(DamageError):
+            report = check(self.directory, self.models)
+            if report.damage:
+                repaired = repair(self.directory, self.models, report)
+                assert repaired.remaining == ()
+                self._vectors_are_those_of_their_contents()
+                assert self._rows().items() <= before.items()
+            if keep and self._rows():
+                return
+        # As from a backup.
+        for path in self.directory.iterdir():
+            path.unlink()
+        for path, content in whole.items():
+            path.write_bytes(content)
+
+    @rule()
+    def purge_what_is_missing(self) -> None:
+        """Nothing that is there, and nothing of a disk that is away, is ever purged."""
+        if not self._is_there():
+            return
+        before = self._rows()
+        with Library.open(self.directory) as library:
+            if library.model is None:
+                return
+            plan = plan_purge(library, days=0)
+            purge(library, plan)
+            assert not [path for path in plan.paths if os.path.lexists(path)]
+            assert not [path for path in plan.paths if self._is_away(path)]
+        assert self._rows() == before
+
     # What must be true after every step
 
     @invariant()
@@ -389,6 +456,13 @@ class LibraryMachine(RuleBasedStateMachine):
             )
         }
 
+    def _is_away(self, path: bytes) -> bool:
+        return any(path.startswith(root + b"/") for root in self.disk.away)
+
+    def _snapshot(self) -> Path:
+        with Library.open(self.directory) as library:
+            return self.directory / snapshot_name((library.model or FAKE).fingerprint)
+
     def _in_other(self, path: bytes) -> bool:
         return path.endswith(b"/foreign.bmp")
 
@@ -405,8 +479,8 @@ class TestLibrary(LibraryMachine.TestCase):  # type: ignore[misc,name-defined]
     """Some histories at every commit, the same ones each time."""
 
     settings = settings(
-        max_examples=40,
-        stateful_step_count=25,
+        max_examples=100,
+        stateful_step_count=30,
         derandomize=True,
         deadline=None,
         suppress_health_check=CHECKS,
