@@ -158,12 +158,12 @@ def row_checks(rows: Bytes, content_ids: Ids) -> Checks:
     in about 2^64 times. It guards against accidents: whatever is in a row, computing with it
     does no harm.
     """
-    words = -(-rows.shape[1] // 8)
-    padded = np.zeros((len(rows), 8 * words), np.uint8)  # aligned, whatever the rows are
-    padded[:, : rows.shape[1]] = rows
-    weights = _weights(words + 1)
-    checks: Checks = np.einsum("ij,j->i", padded.view("<u8"), weights[:words])
-    checks += content_ids.astype(np.uint64) * weights[words]
+    if rows.shape[1] % 8:
+        rows = np.pad(rows, ((0, 0), (0, -rows.shape[1] % 8)))
+    words = rows.view("<u8")  # (n, words)
+    weights = _weights(words.shape[1] + 1)
+    checks: Checks = np.einsum("ij,j->i", words, weights[:-1])
+    checks += content_ids.astype(np.uint64) * weights[-1]
     return checks
 
 
