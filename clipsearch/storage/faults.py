@@ -29,7 +29,15 @@ NO_ACCESS = {
     sqlite3.SQLITE_AUTH,
 }
 _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
-_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT}
+# A table that is not there, text that is no UTF-8: our own statements are tested.
+_SAID_OF_DAMAGE = ("no such", "Could not decode", "unsupported file format")
+# A constraint that fails: rows that ours refer to are not there any more, or are there twice.
+_DAMAGED = {
+    sqlite3.SQLITE_CORRUPT,
+    sqlite3.SQLITE_NOTADB,
+    sqlite3.SQLITE_FORMAT,
+    sqlite3.SQLITE_CONSTRAINT,
+}
 
 
 def inspect_header(path: Path) -> int:
@@ -107,8 +115,7 @@ def meaning_of(error: sqlite3.Error | OSError, path: Path) -> ClipsearchError | 
             f"Another process has been writing to {path} for {BUSY_SECONDS:.0f} s",
             "Wait until it has finished, or stop it.",
         )
-    # A table that is not there, or text that is no UTF-8: our own statements are tested.
-    if code in _DAMAGED or str(error).startswith(("no such", "Could not decode")):
+    if code in _DAMAGED or str(error).startswith(_SAID_OF_DAMAGE):
         return damaged(path, str(error))
     return None
 

@@ -45,8 +45,11 @@ def model_info(connection: Connection, model_id: int) -> ModelInfo:
 
 def active_model_id(connection: Connection) -> int | None:
     """The model that answers, or None before the first one was activated."""
-    found: int | None = connection.value("SELECT active_model FROM meta")
-    return found
+    found = connection.row("SELECT active_model FROM meta")
+    if found is None:
+        raise damaged(connection.path, "what it says of itself is gone")
+    active: int | None = found[0]
+    return active
 
 
 def registered_models(connection: Connection) -> list[RegisteredModel]:

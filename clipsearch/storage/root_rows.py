@@ -44,7 +44,7 @@ def folder_id(connection: Connection, root_id: int, path: bytes) -> int:
 def folders(connection: Connection, root_id: int, under: bytes) -> set[bytes]:
     """Folders of a root that have photo rows: `under` and everything inside it."""
     found = {
-        bytes(path)
+        b"" + path  # not bytes(): a number would be taken for a length
         for (path,) in connection.rows(
             "SELECT path FROM folders f WHERE root_id = ? "
             "AND EXISTS (SELECT 1 FROM photos p WHERE p.folder_id = f.id)",
@@ -137,4 +137,6 @@ def _by_depth(root: Root) -> int:
 def _root(
     root_id: int, path: bytes, device: int, inode: int, added_at: float, scanned_at: float | None
 ) -> Root:
+    if not isinstance(path, bytes) or not os.path.isabs(path):
+        raise ValueError("a root that is no absolute path")
     return Root(root_id, path, to_unsigned(device), to_unsigned(inode), added_at, scanned_at)
