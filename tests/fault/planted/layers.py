@@ -27,9 +27,13 @@ def in_place_write() -> None:
         def replace(self, source: object, target: object) -> None:
             return
 
+    real = module.open_private
+
     def open_there(path: Any, *, exclusive: bool = False) -> int:
-        name = path.name.removesuffix(module.TEMPORARY_SUFFIX)
-        return os.open(path.with_name(name), os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+        final = path.with_name(path.name.removesuffix(module.TEMPORARY_SUFFIX))
+        if not final.exists():
+            return int(real(path, exclusive=exclusive))
+        return os.open(final, os.O_RDWR | os.O_TRUNC, 0o600)
 
     module.os = InPlace()
     module.open_private = open_there
