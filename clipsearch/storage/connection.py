@@ -85,6 +85,15 @@ class Connection:
         with self._translated():
             return self._db.execute(sql, parameters).lastrowid or 0
 
+    def insert_if_allowed(self, sql: str, parameters: Parameters) -> bool:
+        """Insert one row, unless a constraint forbids it; whether it was done."""
+        with self._translated():
+            try:
+                self._db.execute(sql, parameters)
+            except sqlite3.IntegrityError:
+                return False
+        return True
+
     def change(self, sql: str, parameters: Parameters = ()) -> int:
         """Run one changing statement; the number of rows it changed."""
         with self._translated():

@@ -6,7 +6,6 @@ known by their columns alone, so that neither the file's header nor its schema h
 """
 
 import os
-import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -132,11 +131,8 @@ class _Rescue:
         for row_id, values in rows:
             self._found[table.name] += 1
             if self._fault(table.name, values) is None:
-                try:
-                    self._db.insert(insert, (row_id, *values[1:]))
-                except sqlite3.IntegrityError:
-                    # Twice there, or it refers to a row that is lost.
-                    continue
+                # Not allowed: a row that is there already, or refers to one that is lost.
+                self._db.insert_if_allowed(insert, (row_id, *values[1:]))
 
     def _fault(self, table: str, values: tuple[Value, ...]) -> str | None:
         match table:

@@ -117,6 +117,9 @@ def test_a_folder_that_is_there_may_lose_all_its_photos(album: Album) -> None:
     (second / "notes.txt").write_text("no photo")
     album.index(second, confirm_missing=True)
     assert plan(album, days=0).erases == Erased(photos=1, contents=1, embeddings=1)
+    # An empty one may be a mount point.
+    (second / "notes.txt").unlink()
+    assert (plan(album, days=0).offline, plan(album, days=0).is_empty) == (1, True)
 
 
 def test_a_time_that_is_none_is_refused(album: Album) -> None:

@@ -59,7 +59,8 @@ def teach(catalogue: Catalogue, model_id: int) -> None:
 
 
 def name_of(number: int) -> str:
-    return f"{number % 7}/{number:03}.jpg"
+    # Folders come after files, so that a file's name taken for a folder's would be tried first.
+    return f"z{number % 7}/{number:03}.jpg"
 
 
 def content_of(number: int) -> str:

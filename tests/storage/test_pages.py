@@ -77,10 +77,30 @@ def test_committed_changes_of_the_log_count_and_others_do_not(
     database.execute("PRAGMA cache_size = 5")
     database.execute("BEGIN")
     # So much that it reaches the log before it is committed.
-    fill(database, 4)
+    before = (tmp_path / "rows.sqlite-wal").stat().st_size
+    fill(database, 4, 2000)
+    assert (tmp_path / "rows.sqlite-wal").stat().st_size > before
     assert by_pages(copy(tmp_path)) == expected
     database.execute("COMMIT")
     assert by_pages(copy(tmp_path)) == by_sqlite(database) != expected
+
+
+def test_a_whole_page_of_the_log_that_was_never_committed_does_not_count(
+    tmp_path: Path, database: sqlite3.Connection
+) -> None:
+    from clipsearch.storage.pages import _checksum
+
+    fill(database, 4, 50)
+    expected = by_sqlite(database)
+    path = copy(tmp_path)
+    log = (tmp_path / "copy.sqlite-wal").read_bytes()
+    last = log[-(24 + SIZE) :]
+    state = int.from_bytes(last[16:20], "big"), int.from_bytes(last[20:24], "big")
+    frame = (2).to_bytes(4, "big") + bytes(4)
+    state = _checksum(frame + bytes(SIZE), ">" if log[3] & 1 else "<", state)
+    frame += log[16:24] + b"".join(part.to_bytes(4, "big") for part in state) + bytes(SIZE)
+    (tmp_path / "copy.sqlite-wal").write_bytes(log + frame)
+    assert by_pages(path) == expected != []
 
 
 def test_a_torn_log_counts_up_to_its_last_whole_commit(
@@ -167,17 +187,35 @@ def test_what_was_deleted_stays_deleted(tmp_path: Path, database: sqlite3.Connec
     content = bytearray(path.read_bytes())
     assert int.from_bytes(content[36:40], "big") > 20, "no page was freed"
     assert by_pages(path) == expected
-    # Without a list of free pages that adds up, the old rows are found too, the living ones first.
+
+
+def test_without_a_list_of_free_pages_what_lives_comes_before_what_was(
+    tmp_path: Path, database: sqlite3.Connection
+) -> None:
+    database.execute("PRAGMA secure_delete = OFF")
+    columns = "(id INTEGER PRIMARY KEY, a, b, c)"
+    for table in ("below", "middle", "above"):
+        database.execute(f"CREATE TABLE {table} {columns}")
+        for row_id in range(400):
+            database.execute(f"INSERT INTO {table} VALUES (?, 'old', zeroblob(90), '')", (row_id,))
+    database.execute("DROP TABLE middle")
+    for row_id in range(400):
+        database.execute("INSERT INTO t VALUES (?, 'new', zeroblob(9), '')", (row_id,))
+    database.execute("DROP TABLE below")
+    database.execute("DROP TABLE above")
+    database.close()
+    path = tmp_path / "rows.sqlite"
+    content = bytearray(path.read_bytes())
     content[36:40] = (3).to_bytes(4, "big")
     path.write_bytes(content)
-    assert {row[0] for row in by_pages(path)} > {row[0] for row in expected}
-    first: dict[int, tuple[object, ...]] = {}
+    found: dict[int, list[object]] = {}
     with open_pages(path, tmp_path / "none", SIZE) as pages:
         for number in pages.leaves():
             for row in pages.rows(number):
                 if row is not None and len(row[1]) == 4:
-                    first.setdefault(row[0], (row[0], *row[1][1:]))
-    assert [first[row[0]] for row in expected] == expected  # type: ignore[index]
+                    found.setdefault(row[0], []).append(row[1][1])
+    assert {values[0] for values in found.values()} == {"new"}
+    assert any("old" in values for values in found.values()), "no old row was to be seen"
 
 
 def test_a_garbled_header_and_a_damaged_page_hide_nothing_else(
