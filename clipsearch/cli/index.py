@@ -35,7 +35,8 @@ SHOWN_PROBLEMS = 5
 ROOT_STATES = {
     "offline": "is not there or empty now: its photos are kept as they were",
     "other-volume": "holds none of its photos now, as if another disk were mounted there: "
-    "its photos are kept as they were",
+    "its photos are kept as they were; if these are to take their place, run it again with "
+    "--confirm-missing",
     "held": "has lost most of its photos, or all that were on a disk in it: they are kept as they "
     "were; "
     "if they are really gone, run it again with --confirm-missing",

@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -171,3 +173,52 @@ def test_a_copy_that_arrives_elsewhere_does_not_prove_an_empty_root(tmp_path: Pa
     assert [root.state for root in summary.roots] == ["offline", "scanned"]
     assert (summary.missing, summary.moved) == (0, 0)
     assert {f"disk/{i}.png" for i in range(4)} <= album.stored().keys()
+
+
+@pytest.mark.row("C3")
+def test_another_volume_is_not_taken_in_however_often_it_is_scanned(album: Album) -> None:
+    """Once its photos were rows of this root, the next scan would find most of the root there."""
+    away = album.photos.rename(album.photos.parent / "away")
+    others = {f"DSC_{i}.png": (i, 2, 3) for i in range(60)}
+    for name, colour in others.items():
+        album.add(name, colour)
+    for _ in range(3):
+        summary = album.index()
+        assert [root.state for root in summary.roots] == ["other-volume"]
+        assert adds_up(summary)
+        album.check(EXPECTED)
+    taken = album.index(confirm_missing=True)
+    assert (taken.new, taken.missing) == (60, 30)
+    album.check(others)
+    shutil.rmtree(album.photos)
+    away.rename(album.photos)
+    assert album.index(confirm_missing=True).encoded == 0
+    album.check(EXPECTED)
+
+
+def test_all_photos_moved_to_other_folders_are_no_other_volume(album: Album) -> None:
+    for name in EXPECTED:
+        path = album.photos / "sorted" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        (album.photos / name).rename(path)
+    summary = album.index()
+    assert (summary.moved, summary.encoded, summary.missing) == (30, 0, 0)
+    album.check({f"sorted/{name}": colour for name, colour in EXPECTED.items()})
+
+
+def test_a_disk_inside_the_root_is_away(album: Album) -> None:
+    """Its empty folder is there, listed to the end; only the photos' device tells."""
+    with closing(sqlite3.connect(album.library / "catalogue.sqlite")) as database:
+        database.execute(
+            "UPDATE photos SET device = device + 7 WHERE folder_id = "
+            "(SELECT id FROM folders WHERE path = CAST('2' AS BLOB))"
+        )
+        database.commit()
+    for path in (album.photos / "2").iterdir():
+        path.unlink()
+    summary = album.index()
+    assert ([root.state for root in summary.roots], summary.missing) == (["held"], 0)
+    album.check(EXPECTED)
+    (album.photos / "2").rmdir()
+    # Without even its folder it was deleted: nobody unmounts a folder away.
+    assert album.index().missing == 10
