@@ -1,6 +1,7 @@
-"""Trace one photo: all that is known of it, as stored and as it is now, and where that comes from."""
+"""Trace one photo: all that is known of it, as stored and as it is now, and from where."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -87,22 +88,22 @@ def trace(library: Library, path: bytes) -> PhotoTrace:
 
     The file is read once, for its hash. Raises DamageError when its row does not fit its content.
     """
+    path = _as_indexed(path)
     catalogue = library.catalogue
+    rows: dict[int, int] = {}
+    copies: list[tuple[bytes, bool]] = []
     with catalogue.reading():
-        path = _as_indexed(path)
         record = catalogue.record_at(path)
         root = record.root if record is not None else _root_of(catalogue, path)
-        now = _look_at(path)
-        state, why = _state(root, path, record, now)
-        if record is None or record.content_id is None:
-            embeddings: tuple[EmbeddingTrace, ...] = ()
-            copies: tuple[tuple[bytes, bool], ...] = ()
-        else:
-            embeddings = _embeddings(library, record.content_id)
-            paths = catalogue.paths_of(record.content_id)
-            copies = tuple(found for found in paths if found[0] != path)
+        if record is not None and record.content_id is not None:
+            rows = catalogue.embeddings_of(record.content_id)
+            copies = [found for found in catalogue.paths_of(record.content_id) if found[0] != path]
+    now = _look_at(path)
+    state, why = _state(root, path, record, now)
+    # Outside: an index run may just have written a snapshot of a newer generation.
+    embeddings = _embeddings(library, rows)
     online = root is not None and os.path.isdir(root)
-    return PhotoTrace(path, root, online, state, why, record, now, embeddings, copies)
+    return PhotoTrace(path, root, online, state, why, record, now, embeddings, tuple(copies))
 
 
 def _as_indexed(path: bytes) -> bytes:
@@ -155,8 +156,8 @@ def _state_of(record: PhotoRecord, now: FileNow) -> tuple[State, str]:
     return "live", "an index run read it, and searches find it"
 
 
-def _embeddings(library: Library, content_id: int) -> tuple[EmbeddingTrace, ...]:
-    rows = library.catalogue.embeddings_of(content_id)
+def _embeddings(library: Library, rows: Mapping[int, int]) -> tuple[EmbeddingTrace, ...]:
+    """The embeddings whose row ids are given by model id."""
     return tuple(
         _embedding(library, model, rows[model.model_id])
         for model in library.catalogue.models()

@@ -169,6 +169,26 @@ def test_an_old_snapshot_is_no_damage(album: Album) -> None:
     assert look(album).findings == ()
 
 
+def test_a_snapshot_that_an_index_run_writes_meanwhile_is_no_damage(
+    album: Album, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from clipsearch.storage.catalogue import Catalogue
+
+    real = Catalogue.row_counts
+
+    def meanwhile(self: Catalogue) -> dict[str, int]:
+        counts = real(self)
+        album.add("late.png", (3, 2, 1))
+        album.index()
+        with Library.open(album.library) as library:
+            library.rebuild_snapshot()
+        return counts
+
+    monkeypatch.setattr(Catalogue, "row_counts", meanwhile)
+    report = look(album)
+    assert (report.findings, report.examined["photos"]) == ((), 41)
+
+
 def test_the_snapshot_of_a_model_that_does_not_answer_is_only_told(album: Album) -> None:
     other = dataclasses.replace(FAKE, name="other", fingerprint="ab" * 32)
     with Library.open(album.library) as library:

@@ -114,11 +114,11 @@ def test_a_folder_that_is_there_may_lose_all_its_photos(album: Album) -> None:
     write_photo(second / "only.png", (1, 2, 3))
     album.index(second)
     (second / "only.png").unlink()
-    (second / "notes.txt").write_text("no photo")
+    (second / ".keep").write_text("no photo, and not listed as one")
     album.index(second, confirm_missing=True)
     assert plan(album, days=0).erases == Erased(photos=1, contents=1, embeddings=1)
     # An empty one may be a mount point.
-    (second / "notes.txt").unlink()
+    (second / ".keep").unlink()
     assert (plan(album, days=0).offline, plan(album, days=0).is_empty) == (1, True)
 
 
