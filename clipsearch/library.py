@@ -32,12 +32,14 @@ from clipsearch.storage.snapshot_comparing import Comparison, compare_indexes
 from clipsearch.storage.snapshot_file import SnapshotHeader, UnusableSnapshot
 from clipsearch.storage.snapshot_writing import TypicalQueries, extend_snapshot, write_snapshot
 from clipsearch.storage.vectors import Snapshot, open_snapshot, verify_snapshot
-from clipsearch.types import Floats, Ids, Lap, ModelInfo, no_lap
+from clipsearch.types import Floats, Ids, Lap, ModelInfo, PhotoFilter, no_lap
 
 # Up to this many embeddings the catalogue answers before FAISS would even be imported.
 WITHOUT_SNAPSHOT = 8192
 # Up to this many embeddings beside a snapshot add no more than 10 ms to a search.
 BESIDE_SNAPSHOT = 2048
+# 8 MB each for a million photos.
+_FILTERS_REMEMBERED = 8
 
 
 class Library:
@@ -59,6 +61,8 @@ class Library:
         self._writers = 0
         self._snapshot: Snapshot | None = None
         self._snapshot_file: tuple[object, ...] | None = None
+        self._passing: dict[PhotoFilter, Ids] = {}
+        self._passing_generation: tuple[int, bytes] | None = None
 
     @classmethod
     def open(
@@ -143,6 +147,28 @@ class Library:
         with self.catalogue.reading():
             model_id, info = self._active()
             return self._usable_snapshot(model_id, info) is not None
+
+    def contents_passing(self, wanted: PhotoFilter) -> Ids:
+        """Contents with a photo that is not missing and passes the filter, sorted.
+
+        Remembered until the library changes: a process that goes on asking asks with the same few.
+        """
+        with self.catalogue.reading():
+            found = self.remembered_contents(wanted)
+            if found is None:
+                found = self.catalogue.live_contents(wanted)
+                if len(self._passing) == _FILTERS_REMEMBERED:
+                    self._passing.clear()
+                self._passing[wanted] = found
+            return found
+
+    def remembered_contents(self, wanted: PhotoFilter) -> Ids | None:
+        """What `contents_passing` gave for this filter, if nothing has changed since; else None."""
+        generation = self.catalogue.generation()
+        if generation != self._passing_generation:
+            self._passing.clear()
+            self._passing_generation = generation
+        return self._passing.get(wanted)
 
     def vectors_of(self, content_ids: Ids) -> Floats:
         """The active model's unit vectors (n, dim) of some contents, in the order given.

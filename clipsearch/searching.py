@@ -34,9 +34,9 @@ from clipsearch.types import (
 # Scores are compared to six decimals: below that, the order would be that of rounding errors.
 _DECIMALS = 6
 _BLOCK = 4096
-# With a filter, this many of the nearest photos are looked at for each one wanted before the filter
-# is asked about all.
-_TRIED_FOR_EACH = 16
+# With a filter, so many of the nearest photos are looked at for each one wanted, and then so many,
+# before the filter is asked about all.
+_TRIED_FOR_EACH = (4, 16)
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,11 +277,12 @@ def _best(
     """The best photos with their scores: by score, then by path."""
     if wanted == PhotoFilter():
         return _best_of(library, vector, None, wanted, top_k, lap)
-    if library.has_snapshot():
+    # A filter that is remembered let too few pass the last time.
+    if library.remembered_contents(wanted) is None and library.has_snapshot():
         found = _best_of_all(library, vector, wanted, top_k, lap)
         if found is not None:
             return found
-    allowed = library.catalogue.live_contents(wanted)
+    allowed = library.contents_passing(wanted)
     lap("filters")
     return _best_of(library, vector, allowed, wanted, top_k, lap)
 
@@ -295,16 +296,21 @@ def _best_of_all(
     the library. What is found is the beginning of the full ranking, filtered: photos further down
     score less than the last one that was looked at.
     """
-    k = _TRIED_FOR_EACH * (top_k + 1)
+    k = _TRIED_FOR_EACH[-1] * (top_k + 1)
     found, cosines = library.nearest(vector[None], k, None, lap)
     ids, scores = found[0], _rounded(cosines[0])
-    rows = _rows(library, ids, scores, wanted)
+    answer = None
+    for tried in _TRIED_FOR_EACH:
+        number = tried * (top_k + 1)
+        rows = _rows(library, ids[:number], scores[:number], wanted)
+        best = heapq.nsmallest(top_k, rows, key=_rank)
+        # Others score no more than the last one that was looked at; a tie with it would need them.
+        enough = len(best) == top_k and best[-1][0] > scores[:number][-1]
+        if len(ids) < number or enough:
+            answer = best
+            break
     lap("photo rows")
-    best = heapq.nsmallest(top_k, rows, key=_rank)
-    # Others score no more than the last one that was looked at; a tie with it would need them.
-    if len(ids) < k or (len(best) == top_k and best[-1][0] > scores[-1]):
-        return best
-    return None
+    return answer
 
 
 def _best_of(

@@ -475,6 +475,24 @@ def test_a_row_damaged_while_it_is_open_changes_no_answer(library: Library) -> N
         assert nearest(opened, 20) == before
 
 
+def test_what_passes_a_filter_is_remembered_until_something_changes(library: Library) -> None:
+    wanted = PhotoFilter(("3",))
+    assert library.remembered_contents(wanted) is None
+    first = library.contents_passing(wanted)
+    assert first.tolist() == library.catalogue.live_contents(wanted).tolist()
+    assert library.remembered_contents(wanted) is first
+    for i in range(20):
+        library.contents_passing(PhotoFilter((str(i),)))
+    assert len(library._passing) <= 8
+    library.contents_passing(wanted)
+    # Another process's change counts as well.
+    with Library.open(library.directory) as other:
+        gone = ids_at(other.catalogue, other.catalogue.roots()[0], b"3")[b"3.jpg"]
+        other.catalogue.mark_missing([gone])
+    assert library.remembered_contents(wanted) is None
+    assert len(library.contents_passing(wanted)) == len(first) - 1
+
+
 def test_vectors_come_in_the_order_asked_for(library: Library) -> None:
     wanted = np.array([7, 3, 7, 150], dtype=np.int64)
     rows = library.vectors_of(wanted)
