@@ -15,7 +15,7 @@ from clipsearch.failpoints import reach
 from clipsearch.library import Library
 from clipsearch.storage.catalogue import Catalogue
 from clipsearch.storage.directory import keep_index_out
-from clipsearch.storage.faults import log_of
+from clipsearch.storage.faults import log_of, no_space
 from clipsearch.storage.layout import CATALOGUE_NAME, open_private, sync_dir
 from clipsearch.storage.lock import writer_lock
 
@@ -49,10 +49,9 @@ def back_up(library: Library, destination: Path) -> Backup:
             _give_name(temporary, final)
             reach("after_backup_rename")
     except (sqlite3.Error, OSError, StorageError) as error:
-        raise StorageError(
-            f"The backup {final} cannot be written ({error})",
-            "Free some space there, or name another place.",
-        ) from error
+        # What was said of the original is said of the copy: that is what is being written.
+        reason = error.__cause__ if isinstance(error, StorageError) else error
+        raise no_space(final, getattr(reason, "strerror", None) or reason) from error
     return Backup(final, (final / CATALOGUE_NAME).stat().st_size, rows)
 
 

@@ -150,7 +150,9 @@ def test_a_disk_that_is_full_is_one_line_and_leaves_nothing(album: Album, tmp_pa
         check=True,
     )
     (line,) = told.stdout.splitlines()
-    assert line.startswith(f"6 The backup {place}/copy cannot be written")
+    assert line.startswith(f"6 {place}/copy cannot be written (")
+    assert "MB are free there" in line
+    assert line.count("cannot be written") == 1
     assert names(place) == []
 
 
