@@ -4,24 +4,22 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import clipsearch
-from clipsearch.errors import DamageError, StorageError, UsageError
+from clipsearch.errors import DamageError, UsageError
 from clipsearch.finetuning.asking import Request
 from clipsearch.finetuning.gathering import Parts
+from clipsearch.finetuning.places import unfinished
 from clipsearch.finetuning.settings import Settings, Wishes
 from clipsearch.pairs.learned import NAME as PHOTOS_NAME
 from clipsearch.pairs.learned import as_lines
-from clipsearch.storage.layout import LOCK_NAME
 from clipsearch.types import Progress
 
 if TYPE_CHECKING:
     from clipsearch.training.precision import MeasuredPrecision
-    from clipsearch.training.runs import RunDirectory
 
 _FORMAT = 1
 
@@ -62,72 +60,6 @@ def _path(text: str | None) -> Path | None:
     return None if text is None else Path(text)
 
 
-# What a start that failed may have left.
-_LEFT = {"lock", "original", "original.unfinished", "findings.tsv"}
-
-
-def require_own_directory(run: Path) -> None:
-    """Refuse, with a UsageError, a file or somebody's own folder as a run's directory.
-
-    Raises StorageError for one that cannot be looked into.
-    """
-    from clipsearch.training.runs import RunDirectory
-
-    try:
-        if run.exists() and not run.is_dir():
-            raise UsageError(f"{run} is a file", "Give --out a directory that does not exist yet")
-        if not run.is_dir() or RunDirectory(run).began:
-            return
-        others = sorted({path.name for path in run.iterdir()} - _LEFT)
-    except OSError as error:
-        raise _no_place(run, error) from error
-    if others:
-        raise UsageError(
-            f"{run} holds other things ({others[0]}) and no run",
-            "Give --out a directory that does not exist yet",
-        )
-
-
-def make_directory(run: Path) -> bool:
-    """Make a run's directory, unless it is there; whether it was made.
-
-    Raises StorageError when it cannot be made.
-    """
-    try:
-        was_there = run.is_dir()
-        run.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _no_place(run, error) from error
-    return not was_there
-
-
-def _no_place(run: Path, error: OSError) -> StorageError:
-    return StorageError(
-        f"the run cannot be written to {run} ({error.strerror})",
-        "Give --out a directory in a place where you may write",
-    )
-
-
-def clear_unless_begun(directory: "RunDirectory", *, made_now: bool) -> None:
-    """After a start that failed: leave nothing but the list of findings, if there is one.
-
-    A directory that was there before stays. To be called under the run's lock.
-    """
-    if directory.began:
-        return
-    for folder in (directory.original, _unfinished(directory.original)):
-        shutil.rmtree(folder, ignore_errors=True)
-    with suppress(OSError):
-        if {path.name for path in directory.path.iterdir()} == {LOCK_NAME}:
-            (directory.path / LOCK_NAME).unlink()
-            if made_now:
-                directory.path.rmdir()
-
-
-def _unfinished(folder: Path) -> Path:
-    return folder.with_name(folder.name + ".unfinished")
-
-
 def fetch_original(request: Request, folder: Path, models_dir: Path, progress: Progress) -> None:
     """Put a copy of the model that the run begins with into `folder`.
 
@@ -143,15 +75,15 @@ def fetch_original(request: Request, folder: Path, models_dir: Path, progress: P
             "say what to begin with",
             "--model NAME goes on from a model, --architecture NAME begins from nothing",
         )
-    unfinished = _unfinished(folder)
-    shutil.rmtree(unfinished, ignore_errors=True)
+    making = unfinished(folder)
+    shutil.rmtree(making, ignore_errors=True)
     if request.model is not None:
-        copy_original(request.model, unfinished, models_dir, progress)
+        copy_original(request.model, making, models_dir, progress)
     else:
         assert request.architecture is not None
-        write_random(request.architecture, unfinished, request.wishes.seed or 1)
+        write_random(request.architecture, making, request.wishes.seed or 1)
     shutil.rmtree(folder, ignore_errors=True)
-    unfinished.rename(folder)
+    making.rename(folder)
 
 
 def asked_of(request: Request) -> dict[str, Any]:

@@ -61,7 +61,7 @@ def check(
     fetch_original(request, scratch / "original", models_dir, progress)
     loaded = load(scratch / "original")
     report = _inspected(request, photos, loaded, tell, progress)
-    refuse_if_bad(report, "Mend them or leave them out: nothing would be trained")
+    refuse_if_bad(report, _remedy(report, "Mend them or leave them out: nothing would be trained"))
     _divided(request, report, loaded, seeing_of(loaded), tell, progress)
     return report
 
@@ -105,7 +105,7 @@ def prepare(
     findings = str(request.run / "findings.tsv")
     if report.findings:
         write_findings(report, findings)
-    refuse_if_bad(report, f"All of them are listed in {findings}")
+    refuse_if_bad(report, _remedy(report, f"All of them are listed in {findings}"))
     seeing = seeing_of(loaded)
     parts = _divided(request, report, loaded, seeing, tell, progress)
     measured = precision_that_pays(request, loaded, seeing, parts, worker)
@@ -156,6 +156,13 @@ def _inspected(
     if is_too_bad(report):
         tell(Checked(report, 0, None))
     return report
+
+
+def _remedy(report: DataReport, usual: str) -> str:
+    """What to do about data that is too bad: when nothing is there, it is most likely elsewhere."""
+    if report.listed and report.count("missing") == report.listed:
+        return "If the photos lie elsewhere, say where: --photos DIR"
+    return usual
 
 
 def _divided(

@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING
 
 from clipsearch.finetuning.asking import Followed, Outcome, Request, Stopped, Tell
 from clipsearch.finetuning.assembling import assemble
-from clipsearch.finetuning.beginning import (
-    clear_unless_begun,
-    make_directory,
-    require_own_directory,
-)
 from clipsearch.finetuning.course import Course, Office
 from clipsearch.finetuning.finishing import finished_before
 from clipsearch.finetuning.gathering import Parts
 from clipsearch.finetuning.logbook import Logbook
+from clipsearch.finetuning.places import (
+    clear_unless_begun,
+    make_directory,
+    require_own_directory,
+    require_standing,
+)
 from clipsearch.finetuning.preparing import follow, gathered, prepare
-from clipsearch.finetuning.settings import Settings
+from clipsearch.finetuning.settings import Settings, require_processes
 from clipsearch.finetuning.yardstick import yardstick_of
 from clipsearch.storage.lock import writer_lock
 from clipsearch.types import CaptionedPhoto, Progress, no_progress
@@ -47,9 +48,11 @@ def run(
                 _follow(request, directory, worker)
             return Followed()
         require_own_directory(request.run)
+        require_processes(request.wishes, worker.world)
         photos = gathered(request)
         made_now = make_directory(request.run)
         with writer_lock(request.run, "training run"):
+            require_standing(request.run)
             try:
                 return _lead(request, photos, directory, worker, models_dir, tell, progress)
             except BaseException:

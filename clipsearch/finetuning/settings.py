@@ -200,7 +200,7 @@ def resolve(kind: Kind, wishes: Wishes, found: Circumstances) -> Settings:
         threads=wishes.threads or found.threads,
         device=found.device,
         world=found.world,
-        shard=_shard(wishes, found),
+        shard=bool(wishes.shard),
     )
 
 
@@ -245,13 +245,13 @@ def known_views(wishes: Wishes) -> ViewsOf | None:
     raise UsageError(f"there are no views of a {wishes.views_of!r}", "There are photo and label")
 
 
-def _shard(wishes: Wishes, found: Circumstances) -> bool:
-    if wishes.shard and found.world == 1:
+def require_processes(wishes: Wishes, world: int) -> None:
+    """Raise UsageError when weights are to be shared out and there is only one process."""
+    if wishes.shard and world == 1:
         raise UsageError(
             "--shard shares a model out over processes, and there is one",
             "Start several: torchrun --nproc-per-node 2 -m clipsearch ...",
         )
-    return bool(wishes.shard)
 
 
 def _batch_size(kind: Kind, tune: str, found: Circumstances) -> int:

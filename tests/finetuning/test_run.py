@@ -238,6 +238,14 @@ def test_a_start_that_is_refused_leaves_nothing(workshop: Workshop, tmp_path: Pa
     assert not any((workshop.folder / "mine").iterdir())
 
 
+def test_a_table_without_its_photos_is_asked_where_they_are(
+    workshop: Workshop, tmp_path: Path
+) -> None:
+    alone = Path(shutil.copy(workshop.table, tmp_path))
+    with pytest.raises(UsageError, match=r"48 missing; 100.0 % is bad.* --photos DIR"):
+        workshop.run("nowhere", data=alone)
+
+
 def test_mixing_is_counted_once_over_both_lines(workshop: Workshop) -> None:
     """The first epoch stays the best, so that there is a line to it and one to the last."""
     seen: list[tuple[int, int | None]] = []
