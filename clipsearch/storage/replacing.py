@@ -62,8 +62,9 @@ def replace_catalogue(directory: Path, known_models: Sequence[ModelInfo]) -> Rep
             reach("after_salvage")
             return Replacement(kept, _publish(temporary, path))
         except (sqlite3.Error, OSError) as error:
-            sweep_temporary(directory)
             raise meaning_of(error, path) or no_space(path, error) from error
+        finally:
+            sweep_temporary(directory)
 
 
 def log_to_salvage(path: Path) -> Path:

@@ -76,8 +76,12 @@ def salvage(pages: Pages, target: Path, known_models: Sequence[ModelInfo]) -> Sa
     """
     connection = Connection(target)
     try:
+        # A log would take as much room again, for a file that is thrown away when this fails.
+        connection.rows("PRAGMA journal_mode = MEMORY")
         with connection.transaction():
-            return _Rescue(connection, pages, known_models).run()
+            kept = _Rescue(connection, pages, known_models).run()
+        connection.rows("PRAGMA journal_mode = WAL")
+        return kept
     finally:
         connection.close()
 

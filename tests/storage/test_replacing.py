@@ -2,6 +2,7 @@
 
 import os
 import random
+import resource
 import shutil
 import sqlite3
 import subprocess
@@ -78,6 +79,7 @@ def test_a_whole_catalogue_comes_out_row_for_row_as_it_was(path: Path) -> None:
     assert kept.salvage.kept == {table: len(before[table]) for table in TABLES}
     assert not any(kept.salvage.set_aside.values())
     assert kept.salvage.unreadable == 0
+    assert path.read_bytes()[18:20] == b"\2\2", "readers and writers would be in each other's way"
     assert is_whole(path)
     assert pairs(path) == expected_pairs()
     catalogue = Catalogue(path)
@@ -494,6 +496,22 @@ def test_a_disk_error_is_one_line_and_leaves_nothing_behind(
     monkeypatch.setenv("CLIPSEARCH_FAILPOINT", "after_salvage=raise")
     with pytest.raises(StorageError, match="cannot be written"):
         replace_catalogue(path.parent, [])
+    assert path.read_bytes() == before
+    assert sorted(p.name for p in path.parent.iterdir()) == [CATALOGUE_NAME, "lock"]
+
+
+@pytest.mark.row("B2")
+def test_a_full_disk_is_one_line_and_leaves_nothing_behind(path: Path) -> None:
+    before = path.read_bytes()
+    told = subprocess.run(
+        [sys.executable, "-c", REPLACE, str(path.parent)],
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, 150_000)),
+        check=False,
+    )
+    assert "StorageError" in told.stderr
+    assert "MB are free there" in told.stderr
     assert path.read_bytes() == before
     assert sorted(p.name for p in path.parent.iterdir()) == [CATALOGUE_NAME, "lock"]
 
