@@ -77,6 +77,7 @@ class Collector:
 
     def __init__(self, config: pytest.Config) -> None:
         self._tier: str = config.getoption("--tier")
+        self._factor: float = config.getoption("--trials")
         self._file: Path | None = config.getoption("--fault-table")
         self._rows: dict[str, tuple[str, ...]] = {}
         self._proofs: defaultdict[str, Proof] = defaultdict(Proof)
@@ -114,7 +115,9 @@ class Collector:
         if self._skipped() and self._tier == NIGHTLY and session.exitstatus == 0:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
         if self._file is not None:
-            self._file.write_text(table(read_rows(), self._proofs, self._tier), encoding="utf-8")
+            self._file.write_text(
+                table(read_rows(), self._proofs, self._tier, self._factor), encoding="utf-8"
+            )
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         if self._skipped() and self._tier == NIGHTLY:
@@ -133,14 +136,14 @@ def trials(pytestconfig: pytest.Config) -> Trials:
     return lambda commit, night: max(1, round((night if nightly else commit) * factor))
 
 
-def table(rows: Iterable[Row], proofs: dict[str, Proof], tier: str) -> str:
+def table(rows: Iterable[Row], proofs: dict[str, Proof], tier: str, factor: float = 1.0) -> str:
     """The rows as Markdown, with how many tests proved each and how long they took."""
     lines = [
         "# The fault matrix",
         "",
-        f"Made by the suite itself (tier {tier}, Python {platform.python_version()}, "
-        f"{platform.system()}): `python3 run.py {'test' if tier == COMMIT else tier} --fault-table"
-        " FILE`.",
+        f"Made by the suite itself (tier {tier}, {factor:g} times its trials, "
+        f"Python {platform.python_version()}, {platform.system()}): "
+        f"`python3 run.py {'test' if tier == COMMIT else tier} --fault-table FILE`.",
         "",
         "| row | priority | tier | what must hold | outcome | tests | seconds |",
         "| --- | --- | --- | --- | --- | --- | --- |",

@@ -77,7 +77,7 @@ def test_the_table_counts_what_it_shows() -> None:
 
 @pytest.mark.parametrize(("tier", "code"), [(COMMIT, 0), (NIGHTLY, 1)])
 def test_a_skipped_row_is_a_failure_at_night_only(tier: str, code: int) -> None:
-    options = {"--tier": tier, "--fault-table": None}
+    options = {"--tier": tier, "--trials": 1.0, "--fault-table": None}
     config = SimpleNamespace(getoption=options.get)
     collector = Collector(config)  # type: ignore[arg-type]
     collector._rows["test"] = ("A1",)

@@ -102,15 +102,15 @@ def test_a_lock_taken_on_another_machine_asks(subject: Subject) -> None:
 @pytest.mark.row("K4")
 def test_an_indexer_that_is_stopped_for_a_while_goes_on(subject: Subject, working: Working) -> None:
     """As when a laptop is closed: no photo is blamed for the time that passed."""
-    working.go_on()
     for _ in range(3):
-        time.sleep(0.15)
-        if working.process.poll() is not None:
-            break
-        working.process.send_signal(signal.SIGSTOP)
         time.sleep(0.7)
+        if working.process.poll() is not None:
+            break  # It was faster than the signal.
         assert subject.index().code == LOCKED
         working.go_on()
+        time.sleep(0.1)
+        working.process.send_signal(signal.SIGSTOP)
+    working.go_on()
     outcome = finish(working.process)
     assert outcome.code == 0, outcome.errors
     assert subject.examine().good == subject.album.names()

@@ -104,7 +104,7 @@ def test_a_power_cut_at_any_call(
     subjects: Subjects, interposer: Interposer, calls: dict[str, int], trials: Trials
 ) -> None:
     """What was not synced is gone, as on a disk that loses its cache."""
-    faults = points(calls, dict.fromkeys(CALLS, ("power",)), trials(12, 10_000))
+    faults = points(calls, dict.fromkeys(CALLS, ("power",)), trials(8, 10_000))
     assert index_under(subjects, interposer, faults) > 0
 
 
@@ -113,7 +113,7 @@ def test_one_call_fails_or_all_do_from_then_on(
     subjects: Subjects, interposer: Interposer, calls: dict[str, int], trials: Trials
 ) -> None:
     actions = dict.fromkeys(CALLS, ("EIO", "ENOSPC", "EIO+", "ENOSPC+"))
-    faults = points(calls, actions, trials(14, 10_000))
+    faults = points(calls, actions, trials(8, 10_000))
     assert index_under(subjects, interposer, faults) > 0
 
 
@@ -122,7 +122,7 @@ def test_a_sync_fails_and_its_bytes_are_lost(
     subjects: Subjects, interposer: Interposer, calls: dict[str, int], trials: Trials
 ) -> None:
     actions = {"fsync": ("lose",), "fdatasync": ("lose",)}
-    assert index_under(subjects, interposer, points(calls, actions, trials(5, 10_000))) > 0
+    assert index_under(subjects, interposer, points(calls, actions, trials(4, 10_000))) > 0
 
 
 @pytest.mark.row("B3", "B4")
@@ -137,4 +137,4 @@ def test_publishing_fails(
         strike_publication(subject, interposer, publication, fault)
         shutil.rmtree(subject.folder)
 
-    assert for_each(points(PUBLISHING, actions, trials(8, 1000)), trial) > 0
+    assert for_each(points(PUBLISHING, actions, trials(6, 1000)), trial) > 0

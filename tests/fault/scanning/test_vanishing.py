@@ -22,7 +22,7 @@ PHOTOS = 20
 class NoReader:
     """Reads nothing: what the real reader is asked for here lies on a disk that is not there."""
 
-    def __init__(self, *arguments: object) -> None:
+    def __init__(self, *arguments: object, in_hand: object) -> None:
         pass
 
     def __enter__(self) -> "NoReader":
