@@ -125,8 +125,9 @@ def test_no_usable_home(subjects: Subjects, home: str | None, tmp_path: Path) ->
     subject = subjects.new()
     environment = without_library(subject) | ({} if home is None else {"HOME": home})
     if home is None:
-        # Without it the account's own home is used: not this test's to write to. Asking is enough.
         environment.pop("HOME", None)
+    if not home:
+        # The account's own home is used then: not this test's to write to. Asking is enough.
         arguments = ["library", "where", "--json"]
     else:
         arguments = subject.index_arguments()
