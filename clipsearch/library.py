@@ -15,6 +15,7 @@ from clipsearch.storage.catalogue import Catalogue
 from clipsearch.storage.directory import catalogue_in
 from clipsearch.storage.embedding_rows import BLOCK_ROWS
 from clipsearch.storage.exact import merge, nothing, top_k
+from clipsearch.storage.faults import damaged
 from clipsearch.storage.half_floats import unit_rows
 from clipsearch.storage.id_lists import distinct
 from clipsearch.storage.layout import (
@@ -280,6 +281,9 @@ class Library:
     def _active(self) -> tuple[int, ModelInfo]:
         model_id, info = self.catalogue.active_model_id(), self.catalogue.active_model()
         if model_id is None or info is None:
+            if self.catalogue.last_photo_id():
+                # A model is chosen before the first photo is written.
+                raise damaged(self.catalogue.path, "it does not say which model answers")
             raise StorageError(
                 f"The library {self.directory} has no photos yet",
                 "Run `clipsearch index FOLDER` first.",

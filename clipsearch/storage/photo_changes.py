@@ -6,6 +6,7 @@ Each function belongs inside one transaction, and leaves `contents.live_photos` 
 from collections.abc import Sequence
 
 from clipsearch.storage.connection import Connection
+from clipsearch.storage.decoding import decoding
 from clipsearch.storage.id_lists import id_list
 from clipsearch.storage.liveness import refresh_live
 from clipsearch.storage.records import (
@@ -144,9 +145,10 @@ class _Places:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._folders: dict[tuple[int, bytes], int] = {}
-        self._roots: dict[int, bytes] = {
-            row[0]: row[1] for row in connection.rows("SELECT id, path FROM roots")
-        }
+        with decoding(connection):
+            self._roots: dict[int, bytes] = {
+                row[0]: b"" + row[1] for row in connection.rows("SELECT id, path FROM roots")
+            }
 
     def of(self, photo: IndexedPhoto | FailedPhoto) -> tuple[int, bytes, set[int]]:
         """Folder id, absolute path, and the content that the file had until now, if any."""
