@@ -304,7 +304,7 @@ def plot(sizes: Sequence[Size], target: Path) -> None:
     from matplotlib import pyplot
 
     photos = [size.photos for size in sizes]
-    figure, (cold, warm) = pyplot.subplots(1, 2, figsize=(10, 4))
+    figure, (cold, warm) = pyplot.subplots(1, 2, figsize=(10, 4), layout="constrained")
     for axes, ours, theirs, title in (
         (cold, [s.cold for s in sizes], [s.plain_cold for s in sizes], "cold"),
         (warm, [s.warm for s in sizes], [s.plain_warm for s in sizes], "warm"),

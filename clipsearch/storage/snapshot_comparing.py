@@ -57,6 +57,7 @@ def compare_indexes(
 
     Belongs under the writer lock. Raises StorageError when the other one cannot be written.
     """
+    _timed_open(path, header)  # the first one imports FAISS
     chosen, chosen_ms = _timed_open(path, header)
     given = queries() if queries is not None else None
     asked = some_rows(chosen) if given is None else given[:MOST_QUERIES]
