@@ -4,7 +4,9 @@
 """
 
 import os
+import sqlite3
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 
 from clipsearch.errors import DamageError
@@ -12,11 +14,13 @@ from clipsearch.storage import concept_rows, row_rules
 from clipsearch.storage.connection import Connection, Row
 from clipsearch.storage.model_rows import model_info
 from clipsearch.storage.records import join_path
+from clipsearch.storage.schema import CONCEPT_TABLES, TABLES
 from clipsearch.types import ModelInfo
 
 # SQLite stops counting here: nobody reads more, and a repair takes what is good in any case.
 _MOST_FAULTS = 100
 _ROWS_AT_ONCE = 4096
+_SCHEMA = "SELECT name, type, tbl_name, sql FROM sqlite_master WHERE sql IS NOT NULL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +40,20 @@ def structure_faults(connection: Connection) -> list[str]:
         faults = [] if found == ["ok"] else found
         for table, row_id, parent, _ in connection.rows("PRAGMA foreign_key_check"):
             faults.append(f"row {row_id} of {table} refers to a row of {parent} that is not there")
+        faults += _schema_faults(connection)
         return faults[:_MOST_FAULTS]
     except DamageError as error:
         return [error.message]
+
+
+def _schema_faults(connection: Connection) -> list[str]:
+    """Tables and indexes that are not described as they were made; SQLite believes any words."""
+    with closing(sqlite3.connect(":memory:")) as blank:
+        for statement in (*TABLES, *CONCEPT_TABLES):
+            blank.execute(statement)
+        wanted = blank.execute(_SCHEMA).fetchall()
+    found = set(connection.rows(_SCHEMA))
+    return [f"{row[0]} is not as it was made" for row in wanted if row not in found]
 
 
 def row_faults(connection: Connection) -> Iterator[RowFault]:

@@ -4,6 +4,7 @@ import random
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -217,3 +218,22 @@ def with_a_log(kept: Kept) -> Path:
     kept_log.write_bytes(data)
     assert data
     return kept_log
+
+
+@pytest.mark.row("F3")
+@pytest.mark.parametrize("column", ["camera", "live_photos", "checksum"])
+def test_a_column_of_another_name_is_found_and_mended(
+    kept: Kept, right: Right, column: str
+) -> None:
+    """SQLite believes whatever the schema says, and no row is any the worse for it."""
+    kept.restore()
+    with closing(sqlite3.connect(kept.catalogue)) as database:
+        database.execute("PRAGMA writable_schema = ON")
+        changed = column[:-1] + "x"
+        database.execute("UPDATE sqlite_master SET sql = replace(sql, ?, ?)", (column, changed))
+        database.commit()
+    told(kept, right)
+    report = check(kept.album.library, kept.album.library)
+    assert report.is_damaged("catalogue")
+    check_repair(kept, right, report)
+    assert kept.pairs() == right.pairs
