@@ -65,14 +65,6 @@ def change(path: Path, *statements: str) -> None:
     database.close()
 
 
-def embeddings(path: Path) -> int:
-    catalogue = Catalogue(path)
-    try:
-        return sum(model.embedded for model in catalogue.models())
-    finally:
-        catalogue.close()
-
-
 def test_a_whole_catalogue_comes_out_row_for_row_as_it_was(path: Path) -> None:
     before = rows(path)
     kept = replace_catalogue(path.parent, [])
@@ -295,8 +287,8 @@ def is_told(path: Path) -> bool:
         return error.exit_code in (4, 6)
 
 
-def try_damage(whole: Path, directory: Path, seed: int) -> tuple[int, int]:
-    """Damage once and repair; (rows left of those that need nothing damaged, all of them)."""
+def try_damage(whole: Path, directory: Path, seed: int) -> tuple[str, int]:
+    """Damage once and repair; what it was, and the photos that are left with their vectors."""
     rng = random.Random(seed)
     for file in directory.iterdir():
         file.unlink()
@@ -311,25 +303,28 @@ def try_damage(whole: Path, directory: Path, seed: int) -> tuple[int, int]:
     assert is_whole(path), what
     found = pairs(path)
     assert found.items() <= right, what
-    return embeddings(path), len(found)
+    return what.split()[0], len(found)
 
 
 @pytest.mark.row("F3")
 def test_random_damage_never_gives_a_wrong_pair_and_keeps_the_rest(
     whole: Path, tmp_path: Path
 ) -> None:
-    trials = 30
-    kept = [try_damage(whole, tmp_path, seed) for seed in range(trials)]
-    # A cut may take half the file; everything else costs a page or two of some 40.
-    assert sum(photos for _, photos in kept) >= 0.8 * trials * PHOTOS
-    assert sorted(photos for _, photos in kept)[trials // 2] >= 0.95 * PHOTOS
+    keeps_the_rest([try_damage(whole, tmp_path, seed) for seed in range(30)])
 
 
 @pytest.mark.row("F3")
 @pytest.mark.nightly
-def test_random_damage_a_thousand_times(whole: Path, tmp_path: Path) -> None:
-    kept = [try_damage(whole, tmp_path, seed) for seed in range(1000, 2000)]
-    assert sum(photos for _, photos in kept) >= 0.8 * 1000 * PHOTOS
+@pytest.mark.parametrize("first", range(1000, 2000, 250))
+def test_random_damage_a_thousand_times(whole: Path, tmp_path: Path, first: int) -> None:
+    keeps_the_rest([try_damage(whole, tmp_path, seed) for seed in range(first, first + 250)])
+
+
+def keeps_the_rest(trials: list[tuple[str, int]]) -> None:
+    """A cut may take half of the file; everything else costs what lay on a page of some 48."""
+    kept = [photos for kind, photos in trials if kind != "cut"]
+    assert len(kept) > len(trials) / 2
+    assert sum(kept) >= 0.95 * len(kept) * PHOTOS
 
 
 @pytest.mark.row("F3")
