@@ -1,6 +1,5 @@
 """A library: the catalogue and the snapshots, opened, changed and closed together."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,7 +29,7 @@ from clipsearch.storage.snapshot_choice import (
     worth_learning_again,
 )
 from clipsearch.storage.snapshot_comparing import Comparison, compare_indexes
-from clipsearch.storage.snapshot_file import SnapshotHeader, UnusableSnapshot
+from clipsearch.storage.snapshot_file import SnapshotHeader, UnusableSnapshot, identity_of
 from clipsearch.storage.snapshot_writing import TypicalQueries, extend_snapshot, write_snapshot
 from clipsearch.storage.vectors import Snapshot, open_snapshot, verify_snapshot
 from clipsearch.types import Floats, Ids, Lap, ModelInfo, PhotoFilter, no_lap
@@ -375,7 +374,7 @@ class Library:
             return None
         path = self._snapshot_path(info)
         # Another process may have put a newer one in its place.
-        identity = (info.fingerprint, *_file_identity(path))
+        identity = (info.fingerprint, *identity_of(path))
         if identity != self._snapshot_file:
             self._snapshot_file = identity
             try:
@@ -462,11 +461,3 @@ def _are_among(ids: Ids, known: Ids) -> NDArray[np.bool_]:
         return np.zeros(len(ids), np.bool_)
     places = np.minimum(np.searchsorted(known, ids), len(known) - 1)
     return np.asarray(known[places] == ids)
-
-
-def _file_identity(path: Path) -> tuple[int, ...]:
-    try:
-        stat = os.stat(path)
-    except OSError:
-        return ()
-    return stat.st_ino, stat.st_size, stat.st_mtime_ns

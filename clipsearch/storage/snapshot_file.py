@@ -108,10 +108,12 @@ class SnapshotHeader:
 class SnapshotFile:
     """A snapshot whose header, head and table fit their SHA-256. `everything` is the whole file.
 
-    `starts` (lists + 1,) are the positions at which the lists begin.
+    `identity` tells it from a file that took its place (see `identity_of`). `starts` (lists + 1,)
+    are the positions at which the lists begin.
     """
 
     path: Path
+    identity: tuple[int, ...]
     header: SnapshotHeader
     everything: Bytes
     starts: Ids
@@ -178,7 +180,7 @@ def read_snapshot_file(path: Path, library_id: str, fingerprint: str, dim: int) 
 
     Raises UnusableSnapshot when it is absent, damaged, or another library's or model's.
     """
-    mapped = _map(path)
+    mapped, identity = _map(path)
     header, end = _read_header(mapped)
     if header.library_id != library_id:
         raise UnusableSnapshot("it belongs to another library")
@@ -201,7 +203,7 @@ def read_snapshot_file(path: Path, library_id: str, fingerprint: str, dim: int) 
     if (numbers[:lists] < 0).any() or starts[-1] != rows:
         raise UnusableSnapshot("its lists do not fit its rows")
     ids, checks = numbers[lists : lists + rows], numbers[lists + rows :].view("<u8")
-    return SnapshotFile(path, header, everything, starts, ids, checks)
+    return SnapshotFile(path, identity, header, everything, starts, ids, checks)
 
 
 def write_tail(file: BinaryIO, header: SnapshotHeader) -> None:
@@ -214,12 +216,25 @@ def write_tail(file: BinaryIO, header: SnapshotHeader) -> None:
     file.truncate()
 
 
-def _map(path: Path) -> mmap.mmap:
+def identity_of(path: Path) -> tuple[int, ...]:
+    """What tells the file at a path from every other; empty when there is none."""
+    try:
+        return _identity(os.stat(path))
+    except OSError:
+        return ()
+
+
+def _identity(stat: os.stat_result) -> tuple[int, ...]:
+    return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns
+
+
+def _map(path: Path) -> tuple[mmap.mmap, tuple[int, ...]]:
     try:
         with path.open("rb") as file:
-            if os.fstat(file.fileno()).st_size < _TAIL_SIZE:
+            stat = os.fstat(file.fileno())
+            if stat.st_size < _TAIL_SIZE:
                 raise UnusableSnapshot("it is cut short")
-            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), _identity(stat)
     except FileNotFoundError as error:
         raise UnusableSnapshot("there is none") from error
     except (OSError, ValueError) as error:

@@ -3,7 +3,6 @@
 The file is described in `snapshot_file`, how it is made in `snapshot_writing`. Here it is searched.
 """
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from clipsearch.storage.snapshot_file import (
     SnapshotFile,
     SnapshotHeader,
     UnusableSnapshot,
+    identity_of,
     read_snapshot_file,
 )
 from clipsearch.types import Floats, Ids
@@ -38,8 +38,8 @@ class Snapshot:
         self.content_ids = file.content_ids
         self._file = file
         self._index = _open_index(file)
-        # An index that was replaced after it was checked would be somebody else's.
-        if os.stat(file.path).st_size != file.everything.size:
+        # FAISS opened the file by its name: after another took its place that was not checked.
+        if identity_of(file.path) != file.identity:
             raise UnusableSnapshot("it was replaced while it was opened")
         self._checked = np.zeros(self.header.index.lists, np.bool_)
         self._by_content: NDArray[np.int32] | None = None

@@ -16,6 +16,7 @@ from clipsearch.storage.snapshot_choice import IndexPolicy, exact_is_fine, worth
 from clipsearch.storage.snapshot_comparing import compare_indexes
 from clipsearch.storage.snapshot_file import (
     IndexChoice,
+    SnapshotFile,
     SnapshotHeader,
     Trial,
     UnusableSnapshot,
@@ -402,6 +403,20 @@ def test_more_than_a_list_holds_is_found_in_more_lists(path: Path) -> None:
     ids, scores = snapshot.search(query, 700, probes=1)
     assert len(np.unique(ids)) == 700
     assert (np.diff(scores) <= 0).all()
+
+
+def test_a_file_that_took_the_place_of_the_checked_one_is_not_searched(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written(path, None, clustered(300))
+    real = vectors._open_index
+
+    def replaced(file: SnapshotFile) -> object:
+        write_snapshot(path, HEADER, [clustered(300, seed=6)])
+        return real(file)
+
+    monkeypatch.setattr(vectors, "_open_index", replaced)
+    assert refused(path) == "it was replaced while it was opened"
 
 
 def test_swapped_rows_are_noticed(path: Path) -> None:
