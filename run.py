@@ -57,7 +57,7 @@ def main(arguments: list[str]) -> int:
         return COULD_NOT_RUN
     if command == "demo":
         return subprocess.call([program(environment, "clipsearch"), "demo", *rest])
-    tier = ["--tier", "nightly"] if command == "nightly" else []
+    tier = ["--tier", "nightly", "--timeout", "7200"] if command == "nightly" else []
     return run_checks(environment, [*tier, *rest])
 
 

@@ -8,6 +8,7 @@
 Tests say which rows they prove with `@pytest.mark.row("A1")`.
 """
 
+import ast
 import platform
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
@@ -17,6 +18,7 @@ from pathlib import Path
 import pytest
 
 ROWS = Path(__file__).with_name("rows.tsv")
+TESTS = Path(__file__).parents[1]
 COMMIT, NIGHTLY = "commit", "nightly"
 Trials = Callable[[int, int], int]
 
@@ -38,7 +40,7 @@ class Proof:
 
     outcomes: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
-    only_nightly: bool = False
+    waiting: str = ""
 
     def verdict(self, row: Row) -> str:
         for worst in ("fail", "skip"):
@@ -46,14 +48,35 @@ class Proof:
                 return worst
         if self.outcomes:
             return "pass"
-        if self.only_nightly:
-            return "nightly only"
-        return row.state or "open"
+        return self.waiting or row.state or "open"
 
 
 def read_rows() -> list[Row]:
     lines = ROWS.read_text(encoding="utf-8").splitlines()
     return [Row(*line.split("\t")) for line in lines[1:]]
+
+
+def marked(path: Path) -> Iterator[tuple[str, bool]]:
+    """The rows that the tests of a file say they prove, and whether only nightly ones do."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        decorators = getattr(node, "decorator_list", [])
+        nightly = any(ast.unparse(one).endswith("mark.nightly") for one in decorators)
+        for call in ast.walk(node) if isinstance(node, ast.FunctionDef | ast.Assign) else ():
+            if isinstance(call, ast.Call) and ast.unparse(call.func).endswith("mark.row"):
+                yield from (
+                    (str(argument.value), nightly)
+                    for argument in call.args
+                    if isinstance(argument, ast.Constant)
+                )
+
+
+def proved() -> dict[str, bool]:
+    """Each row that has a test, and whether one of those runs with every commit."""
+    found: dict[str, bool] = {}
+    for path in TESTS.rglob("test_*.py"):
+        for name, nightly in marked(path):
+            found[name] = found.get(name, False) or not nightly
+    return found
 
 
 def rows_of(item: pytest.Item) -> Iterator[str]:
@@ -95,9 +118,6 @@ class Collector:
         if self._tier == COMMIT:
             late = [item for item in items if item.get_closest_marker(NIGHTLY)]
             config.hook.pytest_deselected(items=late)
-            for item in late:
-                for name in rows_of(item):
-                    self._proofs[name].only_nightly = True
             items[:] = [item for item in items if not item.get_closest_marker(NIGHTLY)]
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -115,6 +135,9 @@ class Collector:
         if self._skipped() and self._tier == NIGHTLY and session.exitstatus == 0:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
         if self._file is not None:
+            for name, in_commits in proved().items():
+                night = not in_commits and self._tier == COMMIT
+                self._proofs[name].waiting = "nightly only" if night else "not run"
             self._file.write_text(
                 table(read_rows(), self._proofs, self._tier, self._factor), encoding="utf-8"
             )

@@ -1,38 +1,10 @@
 """The matrix itself: every row is known, and every one that matters most has a test."""
 
-import ast
-from collections.abc import Iterator
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from tests.fault.table import COMMIT, NIGHTLY, Collector, Proof, Row, read_rows, table
-
-TESTS = Path(__file__).parents[1]
-
-
-def marked(path: Path) -> Iterator[tuple[str, bool]]:
-    """The rows that the tests of a file say they prove, and whether only nightly ones do."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        decorators = getattr(node, "decorator_list", [])
-        nightly = any(ast.unparse(one).endswith("mark.nightly") for one in decorators)
-        for call in ast.walk(node) if isinstance(node, ast.FunctionDef | ast.Assign) else ():
-            if isinstance(call, ast.Call) and ast.unparse(call.func).endswith("mark.row"):
-                yield from (
-                    (str(argument.value), nightly)
-                    for argument in call.args
-                    if isinstance(argument, ast.Constant)
-                )
-
-
-def proved() -> dict[str, bool]:
-    """Each row that has a test, and whether one of those runs with every commit."""
-    found: dict[str, bool] = {}
-    for path in TESTS.rglob("test_*.py"):
-        for name, nightly in marked(path):
-            found[name] = found.get(name, False) or not nightly
-    return found
+from tests.fault.table import COMMIT, NIGHTLY, Collector, Proof, Row, proved, read_rows, table
 
 
 def test_rows_are_written_as_they_should_be() -> None:
@@ -63,7 +35,7 @@ def test_the_worst_outcome_of_a_rows_tests_is_the_rows() -> None:
     assert Proof({"a": "pass", "b": "skip"}).verdict(row) == "skip"
     assert Proof({"a": "skip", "b": "fail"}).verdict(row) == "fail"
     assert Proof().verdict(row) == "open"
-    assert Proof(only_nightly=True).verdict(row) == "nightly only"
+    assert Proof(waiting="nightly only").verdict(row) == "nightly only"
     assert Proof().verdict(Row("X2", "P0", COMMIT, "not built: it", "holds")) == "not built: it"
 
 
