@@ -20,6 +20,7 @@ import pytest
 ROWS = Path(__file__).with_name("rows.tsv")
 TESTS = Path(__file__).parents[1]
 COMMIT, NIGHTLY = "commit", "nightly"
+ROW = "row"
 Trials = Callable[[int, int], int]
 
 
@@ -96,13 +97,16 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 class Collector:
-    """Listens to a run, and writes the table at its end."""
+    """Listens to a run, and writes the table at its end.
+
+    With pytest-xdist every worker has one too; reports carry their rows to the one that writes.
+    """
 
     def __init__(self, config: pytest.Config) -> None:
         self._tier: str = config.getoption("--tier")
         self._factor: float = config.getoption("--trials")
         self._file: Path | None = config.getoption("--fault-table")
-        self._rows: dict[str, tuple[str, ...]] = {}
+        self._is_worker = hasattr(config, "workeroutput")
         self._proofs: defaultdict[str, Proof] = defaultdict(Proof)
 
     @pytest.hookimpl(tryfirst=True)
@@ -111,8 +115,9 @@ class Collector:
     ) -> None:
         known = {row.name for row in read_rows()}
         for item in items:
-            self._rows[item.nodeid] = tuple(rows_of(item))
-            unknown = set(self._rows[item.nodeid]) - known
+            rows = list(rows_of(item))
+            item.user_properties += [(ROW, row) for row in rows]
+            unknown = set(rows) - known
             if unknown:
                 raise pytest.UsageError(f"{item.nodeid} proves {unknown}: not in rows.tsv")
         if self._tier == COMMIT:
@@ -121,7 +126,7 @@ class Collector:
             items[:] = [item for item in items if not item.get_closest_marker(NIGHTLY)]
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        for name in self._rows.get(report.nodeid, ()):
+        for name in (str(value) for kind, value in report.user_properties if kind == ROW):
             proof = self._proofs[name]
             proof.seconds += report.duration
             if report.failed:
@@ -132,6 +137,8 @@ class Collector:
                 proof.outcomes.setdefault(report.nodeid, "pass")
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        if self._is_worker:
+            return
         if self._skipped() and self._tier == NIGHTLY and session.exitstatus == 0:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
         if self._file is not None:

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests.fault.table import COMMIT, NIGHTLY, Collector, Proof, Row, proved, read_rows, table
+from tests.fault.table import COMMIT, NIGHTLY, ROW, Collector, Proof, Row, proved, read_rows, table
 
 
 def test_rows_are_written_as_they_should_be() -> None:
@@ -52,8 +52,8 @@ def test_a_skipped_row_is_a_failure_at_night_only(tier: str, code: int) -> None:
     options = {"--tier": tier, "--trials": 1.0, "--fault-table": None}
     config = SimpleNamespace(getoption=options.get)
     collector = Collector(config)  # type: ignore[arg-type]
-    collector._rows["test"] = ("A1",)
     report = SimpleNamespace(nodeid="test", failed=False, skipped=True, when="setup", duration=0.0)
+    report.user_properties = [(ROW, "A1")]
     collector.pytest_runtest_logreport(report)  # type: ignore[arg-type]
     session = SimpleNamespace(exitstatus=0)
     collector.pytest_sessionfinish(session)  # type: ignore[arg-type]
