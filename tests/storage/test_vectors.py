@@ -325,6 +325,7 @@ def damage(path: Path, position: int, bit: int = 0) -> None:
 
 
 @pytest.mark.parametrize("policy", [None, LISTS], ids=["exact", "ivf"])
+@pytest.mark.row("F1")
 def test_every_changed_byte_is_noticed_before_faiss_sees_any(
     path: Path, policy: IndexPolicy | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -347,6 +348,7 @@ def test_every_changed_byte_is_noticed_before_faiss_sees_any(
 
 
 @pytest.mark.parametrize("allowed", [None, 2, 1500], ids=["all", "few", "half"])
+@pytest.mark.row("F1")
 def test_a_damaged_row_is_noticed_when_its_list_is_searched(
     path: Path, allowed: int | None
 ) -> None:
@@ -431,6 +433,7 @@ def test_swapped_rows_are_noticed(path: Path) -> None:
         open_snapshot(path, *EXPECTED).search(queries_like(1), 3)
 
 
+@pytest.mark.row("F1")
 def test_snapshots_of_others_are_refused_by_name(path: Path) -> None:
     assert refused(path) == "there is none"
     write_snapshot(path, HEADER, [block(20)])
@@ -486,6 +489,7 @@ def head_of(path: Path) -> bytes:
     ],
     ids=str,
 )
+@pytest.mark.row("F2")
 def test_a_wrong_header_is_refused_even_when_its_checksums_fit(
     path: Path, wrong: dict[str, object]
 ) -> None:
@@ -518,6 +522,7 @@ def test_a_snapshot_of_the_first_format_is_refused(path: Path) -> None:
     "factory",
     ["IDMap,SQfp16", "SQfp16", "IVF1,SQ8", "IVF1,Flat", "IVF2,SQfp16", "residual", "junk"],
 )
+@pytest.mark.row("F2")
 def test_another_kind_of_index_is_refused_even_when_its_checksums_fit(
     path: Path, factory: str
 ) -> None:
