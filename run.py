@@ -33,7 +33,7 @@ CHECKS = [
     ["ruff", "check", "."],
     ["ruff", "format", "--check", "."],
     ["mypy"],
-    ["pytest"],
+    ["pytest", "--numprocesses", "auto", "--dist", "loadfile"],
 ]
 
 
