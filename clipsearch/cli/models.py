@@ -1,5 +1,6 @@
 """`clipsearch models`: which models there are, which are installed, and what they are like."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -107,12 +108,9 @@ def verify(name: NameArgument) -> int:
 @models_app.command()
 def show(name: NameArgument, json: JsonOption = False) -> int:
     """Licence, size, languages and input of a model."""
-    from clipsearch.encoders import installed_models
     from clipsearch.encoders.presets import preset
-    from clipsearch.storage.layout import models_dir
 
-    installed = {model.info.name: model for model in installed_models(models_dir())}.get(name)
-    known = preset(name)
+    known, installed = preset(name), _installed_as(name)
     if known is not None:
         record = _preset_record(known, installed)
     elif installed is not None:
@@ -133,6 +131,23 @@ def show(name: NameArgument, json: JsonOption = False) -> int:
     return 0
 
 
+def _installed_as(name: str) -> "InstalledModel | None":
+    """The installed model that goes by `name`: a preset, a tag, the path it was made from.
+
+    Raises UsageError when nothing is called that.
+    """
+    from clipsearch.encoders import find_installed, installed_models
+    from clipsearch.storage.layout import models_dir
+
+    found = find_installed(name, models_dir())
+    if found is None:
+        return None
+    for model in installed_models(models_dir()):
+        if model.info.fingerprint == found.fingerprint:
+            return replace(model, info=found)
+    return None
+
+
 def _preset_record(known: "Preset", installed: "InstalledModel | None") -> dict[str, object]:
     tagged = known.architecture is not None
     return {
@@ -149,7 +164,13 @@ def _preset_record(known: "Preset", installed: "InstalledModel | None") -> dict[
 
 
 def _installed_record(installed: "InstalledModel") -> dict[str, object]:
-    return {"name": installed.info.name, "installed": True, **_facts(installed)}
+    return {
+        "name": installed.info.name,
+        "installed": True,
+        "licence": installed.licence,
+        "fetched_from": installed.fetched_from,
+        **_facts(installed),
+    }
 
 
 def _facts(installed: "InstalledModel") -> dict[str, object]:

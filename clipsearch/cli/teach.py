@@ -100,7 +100,8 @@ def teach(
     at_most_one({"--folders": folders, "--add": add})
     at_most_one({"--folders": folders, "--not": against})
     at_most_one({"--folders": folders, "--is": words})
-    refuse_empty("the words after --is", words)
+    refuse_empty("the name", name)
+    refuse_empty("the text after --is", words)
     if everything:
         return _list(library, json=json)
     if forget is not None:

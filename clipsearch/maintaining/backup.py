@@ -38,10 +38,15 @@ def back_up(library: Library, destination: Path) -> Backup:
     is compared with the original and made durable before it gets its name. Snapshots are not
     copied: they are made again from the catalogue.
 
-    Raises UsageError when there is something of that name, StorageError when it cannot be written,
-    DamageError when the library is damaged: that copy would be no backup.
+    Raises UsageError when there is something of that name or it is in the library's own directory,
+    StorageError when it cannot be written, DamageError when the library is damaged: that copy would
+    be no backup.
     """
     final = _new_name(destination)
+    if final.resolve().is_relative_to(library.directory.resolve()):
+        raise UsageError(
+            f"{final} is inside the library, and would be lost with it", "Name another place."
+        )
     try:
         with _unfinished(final) as temporary:
             rows = _copy(library.catalogue, temporary)
@@ -64,6 +69,9 @@ def _new_name(destination: Path) -> Path:
         raise UsageError(f"{destination} is there already", "Name another place for the backup.")
     if not destination.parent.is_dir():
         raise UsageError(f"There is no folder {destination.parent}", "Make it, or name another.")
+    if not os.access(destination.parent, os.W_OK):
+        # Told apart from a full disk, where freeing space would help.
+        raise StorageError(f"{destination.parent} cannot be written", "Name another place.")
     return destination
 
 

@@ -110,7 +110,7 @@ def test_models_are_listed_with_size_licence_and_languages(program: Program) -> 
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["show", "nope"], 2, "is no preset and is not installed"),
+        (["show", "nope"], 2, "no model is called 'nope'"),
         (["pull", "nope"], 2, "nope"),
         (["verify", "balanced"], 6, "clipsearch models pull balanced"),
     ],

@@ -26,6 +26,8 @@ def test_from_damage_to_whole_again_and_on_after_the_original_is_gone(program: P
     assert "installed again" in pulled.errors
     assert program.run("models", "verify", "./tiny").code == 0
     assert "installed already" in program.run("models", "pull", "./tiny").errors
+    (shown,) = program.run("models", "show", "./tiny", "--json").records
+    assert (shown["name"], shown["installed"]) == (str(original), True)
 
     assert program.run("index", str(program.album), "--model", "./tiny").code == 0
     original.rename(program.folder / "elsewhere")

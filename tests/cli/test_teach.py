@@ -123,6 +123,7 @@ def test_photos_that_fail_are_named_and_the_rest_counts(program: Program) -> Non
     ("arguments", "said"),
     [
         (["teach"], "no name is given"),
+        (["teach", ""], "the name is empty"),
         (["teach", "a\x1b[2J", "album/leaf/0.png"], "a\\\\x1b[2J"),
         (["teach", "a=b", "album/leaf/0.png"], "cannot be the name"),
         (["teach", "leaf", "nowhere.png"], "there is no nowhere.png"),

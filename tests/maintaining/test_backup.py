@@ -68,6 +68,25 @@ def test_nothing_is_overwritten(album: Album, tmp_path: Path) -> None:
     assert made.directory.stat().st_mtime_ns == before
 
 
+@pytest.mark.parametrize("place", ["inside", ".", "../link/inside"])
+def test_not_inside_the_library_itself(album: Album, place: str) -> None:
+    (album.library.parent / "link").symlink_to(album.library)
+    before = names(album.library)
+    with pytest.raises(UsageError, match="inside the library" if "in" in place else "already"):
+        make(album, album.library / place)
+    assert names(album.library) == before
+
+
+def test_a_place_that_cannot_be_written_is_not_called_full(
+    album: Album, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Library.open(album.library) as library:
+        # Tests may run as root, who may write everywhere: a read-only disk as the system tells it.
+        monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != tmp_path)
+        with pytest.raises(StorageError, match=r"cannot be written\. Name another place"):
+            back_up(library, tmp_path / "copy")
+
+
 def test_in_a_folder_that_is_there_a_dated_one_is_made(album: Album, tmp_path: Path) -> None:
     place = tmp_path / "disk"
     place.mkdir()
