@@ -5,8 +5,8 @@
     catalogue.sqlite.damaged-DATE.1       -                  the damaged one
     catalogue.sqlite.damaged-DATE.1-wal   -                  its log, if it had one
 
-Killed before the last rename, the damaged catalogue is still in its place; its log may already be
-set aside, where `log_to_salvage` finds it.
+Killed before the last rename, the damaged catalogue is still in its place, and may have its second
+name already; its log may be set aside beside that, where `log_to_salvage` finds it.
 """
 
 import filecmp
@@ -74,7 +74,8 @@ def log_to_salvage(path: Path) -> Path:
         return log
     for aside in sorted(path.parent.glob(f"{path.name}.damaged-*-wal"), reverse=True):
         kept = aside.with_name(aside.name.removesuffix("-wal"))
-        if not kept.exists() or filecmp.cmp(kept, path, shallow=False):
+        # The log of another catalogue would put old pages in the place of newer ones.
+        if kept.exists() and filecmp.cmp(kept, path, shallow=False):
             return aside
     return log
 
@@ -104,11 +105,14 @@ def _publish(temporary: Path, path: Path) -> Path:
     _be_alone(path)
     log = log_to_salvage(path)
     damaged = _aside(path, log)
+    # The file first: by it the log is known as this catalogue's.
+    _keep(path, damaged)
+    sync_dir(path.parent)
+    reach("after_keep")
     for suffix in ("-wal", "-journal"):
         if (beside := _with(path, suffix)).exists():
             os.rename(beside, _with(damaged, suffix))
-    reach("before_keep")
-    _keep(path, damaged)
+    reach("after_log_aside")
     _with(path, "-shm").unlink(missing_ok=True)
     sync_dir(path.parent)
     reach("before_rename")
@@ -123,9 +127,12 @@ def _with(path: Path, suffix: str) -> Path:
 
 
 def _aside(path: Path, log: Path) -> Path:
-    """The name for the damaged catalogue: where its log already is, else one of this moment."""
+    """The name for the damaged catalogue: the one it already has, else one of this moment."""
     if log.exists() and log != log_of(path):
         return log.with_name(log.name.removesuffix("-wal"))
+    for kept in path.parent.glob(f"{path.name}.damaged-*"):
+        if kept.samefile(path):
+            return kept
     moment = time.strftime("%Y%m%d-%H%M%S")
     names = (f"{path.name}.damaged-{moment}.{number}" for number in itertools.count(1))
     return path.with_name(next(name for name in names if not any(path.parent.glob(f"{name}*"))))

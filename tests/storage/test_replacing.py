@@ -29,7 +29,7 @@ from tests.storage.damaged_library import (
     pairs,
     write_library,
 )
-from tests.storage.small_library import hash_of
+from tests.storage.small_library import add, hash_of, photo
 
 PAGE = 8192
 TABLES = [
@@ -376,8 +376,9 @@ LATER = expected_pairs() | {b"/photos/late.jpg": hash_of("late")}
         ("before_commit:3", True),
         ("after_commit:3", False),
         ("after_salvage", True),
-        ("before_keep", True),
-        ("before_keep", False),
+        ("after_keep", True),
+        ("after_keep", False),
+        ("after_log_aside", False),
         ("before_rename", True),
         ("before_rename", False),
         ("after_rename", True),
@@ -549,3 +550,33 @@ def test_two_repairs_in_one_second_keep_two_files(
     assert sorted(kept_catalogues(path)) == [
         f"catalogue.sqlite.damaged-20260102-030405.{number}" for number in (1, 2)
     ]
+
+
+def test_a_log_whose_catalogue_was_thrown_away_is_nobodys(path: Path) -> None:
+    with_log(path)
+    overwrite(path, 1, bytes(100))
+    # Of the two files that are kept the large one is deleted; the library grows and is mended.
+    replace_catalogue(path.parent, []).damaged.unlink()
+    catalogue = Catalogue(path)
+    root = catalogue.roots()[0]
+    names = [f"new {i}" for i in range(60)]
+    add(catalogue, [photo(root, f"{name}.jpg", name) for name in names], model=WIDE)
+    catalogue.close()
+    replace_catalogue(path.parent, [])
+    later = {f"/photos/{name}.jpg".encode(): hash_of(name) for name in names}
+    assert pairs(path) == LATER | later
+
+
+def test_the_damaged_file_has_one_second_name_however_often_it_is_killed(path: Path) -> None:
+    with_log(path)
+    overwrite(path, 1, bytes(100))
+    for _ in range(2):
+        killed = subprocess.run(
+            [sys.executable, "-c", REPLACE, str(path.parent)],
+            env=os.environ | {"CLIPSEARCH_FAILPOINT": "after_keep=exit"},
+            check=False,
+        )
+        assert killed.returncode == -9
+    replace_catalogue(path.parent, [])
+    assert len(kept_catalogues(path)) == 1
+    assert pairs(path) == LATER
