@@ -21,8 +21,9 @@ _DAY_SECONDS = 86_400
 class PurgePlan:
     """What a purge would erase, and what it leaves although it has been missing for long.
 
-    `paths` are the files whose rows go. `offline` are rows of folders that are not there or look
-    like an empty mount point, `present` those whose file is there again.
+    `paths` are the files whose rows go, missing since before `before` (seconds since the epoch).
+    `offline` are rows of folders that are not there or look like an empty mount point, `present`
+    those whose file is there again.
     """
 
     erases: Erased
@@ -30,6 +31,7 @@ class PurgePlan:
     paths: tuple[bytes, ...] = ()
     offline: int = 0
     present: int = 0
+    before: float = 0.0
     models: tuple[RegisteredModel, ...] = field(default=())
 
     @property
@@ -56,8 +58,9 @@ def plan_purge(library: Library, days: float = DAYS) -> PurgePlan:
     catalogue = library.catalogue
     with catalogue.reading():
         online = {root.root_id for root in catalogue.roots() if _is_online(catalogue, root)}
+        before = time.time() - days * _DAY_SECONDS
         chosen, offline, present = [], 0, 0
-        for photo in catalogue.missing_photos(time.time() - days * _DAY_SECONDS):
+        for photo in catalogue.missing_photos(before):
             if photo.root_id not in online:
                 offline += 1
             elif not _is_gone(photo.path):
@@ -66,7 +69,7 @@ def plan_purge(library: Library, days: float = DAYS) -> PurgePlan:
                 chosen.append(photo)
         ids = tuple(photo.photo_id for photo in chosen)
         paths = tuple(photo.path for photo in chosen)
-        return PurgePlan(catalogue.unneeded(ids), ids, paths, offline, present)
+        return PurgePlan(catalogue.unneeded(ids), ids, paths, offline, present, before)
 
 
 def plan_model_purge(library: Library, name: str) -> PurgePlan:
@@ -93,21 +96,35 @@ def plan_model_purge(library: Library, name: str) -> PurgePlan:
 def purge(library: Library, plan: PurgePlan) -> Purge:
     """Erase what was planned, in one transaction, and give the space back.
 
-    A photo that came back since it was planned stays. Killed at any moment, everything is there or
-    all of it is gone. Raises LockedError when another process is writing, StorageError when the
-    library cannot be written.
+    What is not any more what was planned stays: a photo that came back, a model that another took
+    the number of. Killed at any moment, everything is there or all of it is gone. Raises
+    LockedError when another process is writing, StorageError when the library cannot be written.
     """
     catalogue = library.catalogue
     with library.writer():
         if plan.models:
-            if catalogue.active_model_id() in _ids(plan.models):
+            models = _still_the_same(catalogue, plan)
+            if catalogue.active_model_id() in _ids(models):
                 raise UsageError("that model answers by now", "Nothing was erased.")
-            erased = catalogue.erase_models(_ids(plan.models))
-            _remove_snapshots(library, plan.models)
+            erased = catalogue.erase_models(_ids(models))
+            _remove_snapshots(library, models)
         else:
-            erased = catalogue.erase_missing(plan.photo_ids)
+            erased = catalogue.erase_missing(_still_missing(catalogue, plan))
         library.refresh_snapshot()
         return Purge(erased, _compact(catalogue))
+
+
+def _still_the_same(catalogue: Catalogue, plan: PurgePlan) -> list[RegisteredModel]:
+    """The planned models that nobody erased meanwhile: numbers are used again."""
+    known = {model.model_id: model.info.fingerprint for model in catalogue.models()}
+    return [model for model in plan.models if known.get(model.model_id) == model.info.fingerprint]
+
+
+def _still_missing(catalogue: Catalogue, plan: PurgePlan) -> list[int]:
+    """The planned rows that are still those of the same files, and have been missing since."""
+    due = {photo.photo_id: photo.path for photo in catalogue.missing_photos(plan.before)}
+    planned = zip(plan.photo_ids, plan.paths, strict=True)
+    return [photo_id for photo_id, path in planned if due.get(photo_id) == path]
 
 
 def _ids(models: Sequence[RegisteredModel]) -> list[int]:

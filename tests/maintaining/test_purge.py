@@ -241,3 +241,40 @@ def test_everything_at_once_is_a_library_still(album: Album, tmp_path: Path) -> 
     assert erase(album).photos == 10
     assert is_whole(album)
     assert album.index().found == 31
+
+
+def test_a_row_that_is_another_photos_by_now_stays(album: Album) -> None:
+    miss(album, "copy.png")
+    foreseen = plan(album)
+    assert erase(album) == foreseen.erases
+    # The newest row is gone, and its number is given to the next photo.
+    write_photo(album.photos / "new.png", (1, 2, 3))
+    album.index()
+    miss(album, "new.png", days=1)
+    with Library.open(album.library) as library:
+        missing = list(library.catalogue.missing_photos(time.time()))
+        assert [photo.photo_id for photo in missing] == list(foreseen.photo_ids)
+        assert purge(library, foreseen).erased.photos == 0
+        assert list(library.catalogue.missing_photos(time.time())) == missing
+
+
+def test_a_photo_that_went_missing_again_starts_anew(album: Album) -> None:
+    miss(album, "copy.png")
+    foreseen = plan(album)
+    write_photo(album.photos / "copy.png", (0, 255, 0))
+    album.index()
+    miss(album, "copy.png", days=1)
+    with Library.open(album.library) as library:
+        assert purge(library, foreseen).erased.photos == 0
+
+
+def test_a_model_that_has_the_number_of_a_planned_one_stays(album: Album) -> None:
+    other = dataclasses.replace(FAKE, name="other", fingerprint="0a" * 32)
+    third = dataclasses.replace(FAKE, name="third", fingerprint="0b" * 32)
+    with Library.open(album.library) as library:
+        planned_id = library.catalogue.register_model(other)
+        foreseen = plan_model_purge(library, "other")
+        purge(library, foreseen)
+        assert library.catalogue.register_model(third) == planned_id
+        purge(library, foreseen)
+        assert [model.info.name for model in library.catalogue.models()] == [FAKE.name, "third"]
