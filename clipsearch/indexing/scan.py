@@ -115,7 +115,7 @@ def _compare_folder(
     *,
     retry: bool,
 ) -> None:
-    restored: list[int] = []
+    returned: list[int] = []
     for file in folder.files:
         result.found += 1
         tally.found += 1
@@ -127,15 +127,17 @@ def _compare_folder(
                 result.devices.add(row.stat.device)
         if row is None or not _is_settled(row, file.stat, retry=retry):
             result.pending.append(_pending(result.scope.root, folder.path, file, row))
-        elif row.problem_kind is not None:
-            tally.problems[row.problem_kind] += 1
-        elif row.missing:
-            tally.restored += 1
-            restored.append(row.photo_id)
         else:
-            tally.unchanged += 1
-    if restored:
-        catalogue.mark_present(restored)
+            if row.missing:
+                returned.append(row.photo_id)
+            if row.problem_kind is not None:
+                tally.problems[row.problem_kind] += 1
+            elif row.missing:
+                tally.restored += 1
+            else:
+                tally.unchanged += 1
+    if returned:
+        catalogue.mark_present(returned)
     for name, row in known.items():
         if row.missing:
             continue

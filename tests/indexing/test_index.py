@@ -362,3 +362,19 @@ def test_the_photo_folder_is_untouched(album: Album) -> None:
 
 def test_vectors_by_hand() -> None:
     np.testing.assert_allclose(vector_of(RED), [1, 0, 0, 0])
+
+
+def test_a_damaged_photo_that_comes_back_is_told_again(album: Album) -> None:
+    album.add("keep.png", (9, 9, 9))
+    broken = album.photos / "trip" / "broken.png"
+    broken.parent.mkdir()
+    broken.write_bytes(b"\x89PNG\r\n\x1a\nno photo")
+    album.index()
+    away = album.photos.parent / "away"
+    broken.parent.rename(away)
+    album.index()
+    away.rename(broken.parent)
+    summary = album.index()
+    assert (summary.problems, summary.restored) == ({"damaged": 1}, 0)
+    with Library.open(album.library) as library:
+        assert [problem.path for problem in library.catalogue.problems()] == [bytes(broken)]
