@@ -52,7 +52,9 @@ class LostPlaces:
             "VALUES (?, ?, 0, 0, 0)",
             (root_id, root),
         )
+        # By its path: an old entry of an index may know a root under an id that it had before.
         self._db.change(
-            "INSERT OR IGNORE INTO folders (id, root_id, path) VALUES (?, ?, ?)",
-            (folder_id, root_id, folder),
+            "INSERT OR IGNORE INTO folders (id, root_id, path) "
+            "SELECT ?, id, ? FROM roots WHERE path = ?",
+            (folder_id, folder, root),
         )
