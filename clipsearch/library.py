@@ -102,12 +102,14 @@ class Library:
     def writer(self) -> Iterator[None]:
         """Be the only process that writes to this library. May be nested.
 
-        Raises LockedError, naming the other process, or StorageError when it cannot be written.
+        Raises LockedError, naming the other process, or StorageError when it cannot be written or
+        another catalogue took the place of the one that is open.
         """
         if self._writers:
             yield
             return
         with writer_lock(self.directory):
+            self.catalogue.require_in_place()
             sweep_temporary(self.directory)
             self._writers += 1
             try:
@@ -344,7 +346,8 @@ class Library:
             return str(reason)
         if self.catalogue.erased_generation() > header.generation:
             return "embeddings were erased since"
-        if self.catalogue.last_embedding_id(model_id) != header.last_embedding_id:
+        # Less, when the newest were erased before it was written.
+        if self.catalogue.last_embedding_id(model_id) > header.last_embedding_id:
             return "embeddings were added since"
         return None
 
@@ -410,7 +413,7 @@ class Library:
             self._snapshot = None
             return None
         newest = snapshot.header.last_embedding_id
-        if self.catalogue.last_embedding_id(model_id) == newest:
+        if self.catalogue.last_embedding_id(model_id) <= newest:
             return old
         return merge(old, self._from_catalogue(vectors, k, model_id, newest, allowed, dead), k)
 

@@ -737,3 +737,33 @@ def _agree(library: Library, contents: set[str], wanted: PhotoFilter | None = No
     for content_hash, score in found.items():
         row = unit_rows(vector_of(content_hash).astype("<f2")[None])[0]
         assert abs(float(row @ QUERIES[0]) - score) < 1e-6
+
+
+@BOTH_KINDS
+def test_a_snapshot_without_the_newest_erased_rows_is_up_to_date(library: Library) -> None:
+    library.catalogue.erase_embeddings(1, [200])
+    assert library.refresh_snapshot()
+    assert library.snapshot_fault() is None
+    assert 200 not in nearest(library, 300)[0]
+
+
+def test_a_catalogue_without_history_is_damaged(library: Library) -> None:
+    library.catalogue._db.change("DELETE FROM generations")
+    for ask in (library.contents_passing, library.remembered_contents):
+        with pytest.raises(DamageError, match="history is gone"):
+            ask(PhotoFilter(("3",)))
+
+
+def test_nothing_is_written_to_a_catalogue_that_was_replaced(
+    library: Library, tmp_path: Path
+) -> None:
+    path = library.catalogue.path
+    backup = tmp_path / "backup"
+    library.catalogue.back_up(backup)
+    os.replace(path, tmp_path / "old")
+    for another in (lambda: None, lambda: os.replace(backup, path)):
+        another()
+        with pytest.raises(StorageError, match="replaced or removed"), library.writer():
+            pytest.fail("it was given to a writer")
+    with Library.open(library.directory) as again, again.writer():
+        assert len(again.catalogue.live_contents()) == 200

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
+from clipsearch.errors import StorageError
 from clipsearch.storage import (
     embedding_rows,
     erasing,
@@ -26,6 +27,7 @@ from clipsearch.storage import (
 from clipsearch.storage.catalogue_file import create_catalogue_file, open_catalogue_file
 from clipsearch.storage.concepts import Concepts
 from clipsearch.storage.connection import Connection
+from clipsearch.storage.faults import damaged
 from clipsearch.storage.records import (
     EmbeddingBlock,
     FailedPhoto,
@@ -88,6 +90,14 @@ class Catalogue:
         """Whether the file and its directory can be written."""
         return self._db.writable
 
+    def require_in_place(self) -> None:
+        """Raise StorageError when another file took the catalogue's place since it was opened."""
+        if not self._db.is_in_place():
+            raise StorageError(
+                f"The catalogue {self.path} was replaced or removed meanwhile",
+                "Run the command again.",
+            )
+
     def reading(self) -> AbstractContextManager[None]:
         """Everything read inside comes from one generation, whatever others commit meanwhile."""
         return self._db.reading()
@@ -100,9 +110,12 @@ class Catalogue:
 
     def generation(self) -> tuple[int, bytes]:
         """The number of committed changes, and the random stamp of the last one."""
-        number, stamp = self._db.rows(
+        found = self._db.row(
             "SELECT generation, stamp FROM generations ORDER BY generation DESC LIMIT 1"
-        )[0]
+        )
+        if found is None:
+            raise damaged(self.path, "its history is gone")
+        number, stamp = found
         return number, stamp
 
     def has_generation(self, generation: int, stamp: bytes) -> bool:

@@ -64,6 +64,10 @@ class Connection:
         if self._copy is not None:
             self._copy.cleanup()
 
+    def is_in_place(self) -> bool:
+        """Whether the file that is open is still the one of that name."""
+        return self.file == _file_at(self.path)
+
     def rows(self, sql: str, parameters: Parameters = ()) -> list[Row]:
         """All rows of a query."""
         with self._translated():
