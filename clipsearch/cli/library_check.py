@@ -1,6 +1,7 @@
 """`clipsearch library check`: look through everything that is stored, and mend it on request."""
 
 import os
+import shlex
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -65,7 +66,8 @@ def check(
         _tell_repair(mended, json=json)
         return DAMAGE if mended.remaining else 0
     if report.damage and not json:
-        note("clipsearch: mend it with: clipsearch library check --repair")
+        here = "" if library is None else f" --library {shlex.quote(str(directory))}"
+        note(f"clipsearch: mend it with: clipsearch library check --repair{visible(here)}")
     return DAMAGE if report.damage else 0
 
 

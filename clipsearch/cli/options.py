@@ -4,12 +4,23 @@ from typing import Annotated
 
 import typer
 
+from clipsearch.cli.arguments import refuse_empty
+
+
+def named_library(library: str | None) -> str | None:
+    """What --library was given. Raises UsageError when that is empty."""
+    # An unset "$LIBRARY" must not become the library that is used every day: think of purge.
+    refuse_empty("the folder's name after --library", library)
+    return library
+
+
 LibraryOption = Annotated[
     str | None,
     typer.Option(
         "--library",
         metavar="DIR",
         help="The library to use, instead of $CLIPSEARCH_LIBRARY or the one in your data folder.",
+        callback=named_library,
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]

@@ -4,6 +4,8 @@ from typing import Annotated
 
 import typer
 
+from clipsearch.cli.options import named_library
+
 DataArgument = Annotated[
     str | None,
     typer.Argument(
@@ -22,7 +24,10 @@ PhotosOption = Annotated[
 FromLibraryOption = Annotated[
     str | None,
     typer.Option(
-        "--library", metavar="DIR", help="Learn from a library, its folders' names as labels."
+        "--library",
+        metavar="DIR",
+        help="Learn from a library, its folders' names as labels.",
+        callback=named_library,
     ),
 ]
 OutOption = Annotated[

@@ -27,6 +27,21 @@ def sql(program: Program, statement: str) -> None:
     database.close()
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["library", "check", "--repair"],
+        ["library", "purge", "--yes"],
+        ["search", "red"],
+        ["finetune"],
+    ],
+)
+def test_an_empty_name_of_a_library_is_not_the_usual_library(
+    command: list[str], program: Program
+) -> None:
+    assert "after --library is empty" in program.fails(2, *command, "--library", "")
+
+
 def test_a_whole_library_is_said_to_be_whole(colours: Program) -> None:
     answer = colours.run("library", "check")
     assert (answer.code, answer.out) == (0, "")
@@ -50,7 +65,9 @@ def test_damage_is_listed_mended_and_counted(indexed: Program) -> None:
         ["embeddings", "damage"],
     ]
     assert str(indexed.album) in found.lines[0]
-    assert "library check --repair" in found.errors
+    assert found.errors.endswith("library check --repair\n")
+    elsewhere = indexed.run("library", "check", "--library", str(indexed.library))
+    assert elsewhere.errors.endswith(f"library check --repair --library {indexed.library}\n")
     *findings, last = indexed.run("library", "check", "--json", "--quiet").records
     assert [finding["part"] for finding in findings] == ["rows", "embeddings"]
     assert str(findings[0]["path"]).startswith(str(indexed.album))
