@@ -110,8 +110,10 @@ def purge(library: Library, plan: PurgePlan) -> Purge:
             _remove_snapshots(library, models)
         else:
             erased = catalogue.erase_missing(_still_missing(catalogue, plan))
+        # The space first: on a full disk a snapshot may only then find room.
+        compacted = _compact(catalogue)
         library.refresh_snapshot()
-        return Purge(erased, _compact(catalogue))
+        return Purge(erased, compacted)
 
 
 def _still_the_same(catalogue: Catalogue, plan: PurgePlan) -> list[RegisteredModel]:

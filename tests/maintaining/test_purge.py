@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from clipsearch import library as library_module
 from clipsearch.encoders.fake import FAKE
 from clipsearch.errors import LockedError, StorageError, UsageError
 from clipsearch.library import Library
@@ -278,3 +279,21 @@ def test_a_model_that_has_the_number_of_a_planned_one_stays(album: Album) -> Non
         assert library.catalogue.register_model(third) == planned_id
         purge(library, foreseen)
         assert [model.info.name for model in library.catalogue.models()] == [FAKE.name, "third"]
+
+
+def test_the_space_is_given_back_even_when_no_snapshot_finds_room(
+    album: Album, fail_at: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    miss(album, "0/02.png")
+    monkeypatch.setattr(library_module, "WITHOUT_SNAPSHOT", 0)
+    with Library.open(album.library) as library:
+        database = library.catalogue._db
+        database.change("INSERT INTO models VALUES (9, 'large', hex(zeroblob(50000)))")
+        database.change("DELETE FROM models WHERE id = 9")
+        assert database.value("PRAGMA freelist_count") > 5
+        foreseen = plan_purge(library)
+        fail_at("before_temp_write")
+        with pytest.raises(StorageError, match="cannot be written"):
+            purge(library, foreseen)
+        assert database.value("PRAGMA freelist_count") == 0
+    assert plan(album).is_empty
