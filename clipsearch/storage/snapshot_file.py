@@ -38,6 +38,8 @@ Bytes = NDArray[np.uint8]
 _MAGIC = b"CLIPFAIS"
 _TAIL_SIZE = 32 + 4 + len(_MAGIC)
 _MOST_HEADER = 65536
+# Ids are counted from 1 on; searching keeps four bytes for each up to the highest.
+_MOST_CONTENTS = 1 << 31
 # Rows copied at once to be checked: 4 MB of a usual model's.
 _CHECKED_ROWS = 4096
 
@@ -203,6 +205,8 @@ def read_snapshot_file(path: Path, library_id: str, fingerprint: str, dim: int) 
     if (numbers[:lists] < 0).any() or starts[-1] != rows:
         raise UnusableSnapshot("its lists do not fit its rows")
     ids, checks = numbers[lists : lists + rows], numbers[lists + rows :].view("<u8")
+    if rows and not 0 < ids.min() <= ids.max() < _MOST_CONTENTS:
+        raise UnusableSnapshot("its contents cannot be right")
     return SnapshotFile(path, identity, header, everything, starts, ids, checks)
 
 

@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from clipsearch.errors import StorageError
 from clipsearch.failpoints import reach
 from clipsearch.storage.clustering import (
     ListNumbers,
@@ -37,6 +38,7 @@ from clipsearch.storage.snapshot_file import (
     Checks,
     IndexChoice,
     SnapshotHeader,
+    UnusableSnapshot,
     row_checks,
     write_tail,
 )
@@ -243,8 +245,13 @@ def _put_in_place(temporary: Path, path: Path) -> None:
 def _measured(
     path: Path, header: SnapshotHeader, policy: IndexPolicy, queries: TypicalQueries | None
 ) -> IndexChoice:
-    snapshot = open_snapshot(path, header.library_id, header.fingerprint, header.dim)
-    return choose_probes(snapshot, policy, queries() if queries is not None else None)
+    try:
+        snapshot = open_snapshot(path, header.library_id, header.fingerprint, header.dim)
+        return choose_probes(snapshot, policy, queries() if queries is not None else None)
+    except UnusableSnapshot as reason:
+        raise StorageError(
+            f"{path} does not read back as it was written ({reason})", "Check this disk."
+        ) from reason
 
 
 def _write_body(

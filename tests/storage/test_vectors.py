@@ -316,7 +316,6 @@ def refused(path: Path, *expected: object) -> str:
     return str(caught.value)
 
 
-@pytest.mark.row("F1")
 def damage(path: Path, position: int, bit: int = 0) -> None:
     bad = bytearray(path.read_bytes())
     bad[position] ^= 1 << bit
@@ -555,3 +554,30 @@ def test_a_failed_write_keeps_the_old_snapshot_and_leaves_nothing_behind(
             write_snapshot(path, HEADER, [block(30)])
         assert path.read_bytes() == before
         assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+def test_a_snapshot_that_does_not_read_back_is_said_in_words(path: Path) -> None:
+    write_snapshot(path, HEADER, [block(20)])
+    before = path.read_bytes()
+
+    def queries() -> None:
+        # Asked for between writing and reading back.
+        temporary = path.with_name(f"{path.name}.tmp")
+        with temporary.open("r+b") as file:
+            file.seek(read_snapshot_file(temporary, *EXPECTED).header.head_size)
+            file.write(bytes(8))
+
+    with pytest.raises(StorageError, match="does not read back"):
+        write_snapshot(path, HEADER, [block(300)], LISTS, queries)
+    assert path.read_bytes() == before
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("content_id", [-5, 0, 1 << 31, 1 << 60])
+def test_impossible_content_ids_are_refused_even_when_the_checksums_fit(
+    path: Path, content_id: int
+) -> None:
+    stored = block(20)
+    stored.content_ids[3] = content_id
+    write_snapshot(path, HEADER, [stored])
+    assert "cannot be right" in refused(path)
