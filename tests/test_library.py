@@ -30,6 +30,7 @@ from tests.storage.small_library import (
     OTHER_MODEL,
     ROOT,
     add,
+    erase_embeddings,
     hash_of,
     ids_at,
     photo,
@@ -186,7 +187,7 @@ def test_changed_and_deleted_photos_count_at_once(library: Library) -> None:
 @BOTH_KINDS
 def test_erased_and_encoded_again_photos_count_once(library: Library) -> None:
     root = library.catalogue.roots()[0]
-    library.catalogue.erase_embeddings(1, [4, 5])
+    erase_embeddings(library.catalogue, 1, [4, 5])
     assert library.snapshot_fault() == "embeddings were erased since"
     assert set(nearest(library, 300)[0]) == set(range(1, 201)) - {4, 5}
     add(library.catalogue, [photo(root, "3/3.jpg", "3")])
@@ -230,7 +231,7 @@ def test_refreshing_rebuilds_only_what_makes_searching_slow(
     add(library.catalogue, [photo(root, "last.jpg", "last")])
     assert library.refresh_snapshot()
     assert library.snapshot_fault() is None
-    library.catalogue.erase_embeddings(1, [5])
+    erase_embeddings(library.catalogue, 1, [5])
     assert library.refresh_snapshot()
     assert library.snapshot_fault() is None
     next(library.directory.glob("*.faiss")).unlink()
@@ -244,7 +245,7 @@ def test_refreshing_reads_the_old_snapshot_once(
     library: Library, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(library_module, "WITHOUT_SNAPSHOT", 0)
-    library.catalogue.erase_embeddings(1, [5])
+    erase_embeddings(library.catalogue, 1, [5])
     reads: list[Path] = []
 
     def counted(path: Path, library_id: str, fingerprint: str, dim: int) -> SnapshotHeader:
@@ -404,7 +405,7 @@ def test_vectors_in_blocks_are_those_of_the_catalogue(
     }
     assert len(expected) == 230
     assert blocks_of(library, everything) == expected
-    library.catalogue.erase_embeddings(1, [4, 5, 210])
+    erase_embeddings(library.catalogue, 1, [4, 5, 210])
     for content_id in (4, 5, 210):
         del expected[content_id]
     assert blocks_of(library, everything) == expected
@@ -426,7 +427,7 @@ def test_a_library_with_lists_grows_without_learning_them_again(
         for round_number in range(3):
             new = [f"{round_number} {i}" for i in range(60)]
             add(lists.catalogue, [photo(root, f"{name}.jpg", name) for name in new])
-            lists.catalogue.erase_embeddings(1, [7 + round_number])
+            erase_embeddings(lists.catalogue, 1, [7 + round_number])
             assert lists.refresh_snapshot()
             header = lists._header(MODEL)
             assert header.rows == 200 + 59 * (round_number + 1)
@@ -725,7 +726,7 @@ def _erase(library: Library, contents: list[str]) -> None:
         library.catalogue._db.value("SELECT id FROM contents WHERE hash = ?", (hash_of(content),))
         for content in contents
     ]
-    library.catalogue.erase_embeddings(1, [i for i in ids if i is not None])
+    erase_embeddings(library.catalogue, 1, [i for i in ids if i is not None])
 
 
 def _agree(library: Library, contents: set[str], wanted: PhotoFilter | None = None) -> None:
@@ -741,7 +742,7 @@ def _agree(library: Library, contents: set[str], wanted: PhotoFilter | None = No
 
 @BOTH_KINDS
 def test_a_snapshot_without_the_newest_erased_rows_is_up_to_date(library: Library) -> None:
-    library.catalogue.erase_embeddings(1, [200])
+    erase_embeddings(library.catalogue, 1, [200])
     assert library.refresh_snapshot()
     assert library.snapshot_fault() is None
     assert 200 not in nearest(library, 300)[0]

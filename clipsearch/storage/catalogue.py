@@ -8,7 +8,7 @@ something is one transaction, and every transaction is one generation. The table
 import os
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
@@ -41,7 +41,7 @@ from clipsearch.storage.records import (
     RegisteredModel,
     Root,
 )
-from clipsearch.types import FileStat, Floats, Ids, ModelInfo, PhotoFilter
+from clipsearch.types import Floats, Ids, ModelInfo, PhotoFilter
 
 __all__ = [
     "Catalogue",
@@ -274,14 +274,12 @@ class Catalogue:
             since = time.time() if when is None else when
             return photo_changes.mark_missing(self._db, photo_ids, since)
 
-    def mark_present(
-        self, photo_ids: Sequence[int], stats: Sequence[FileStat] | None = None
-    ) -> int:
-        """Record that files are there, with new stat facts if given; the rows changed."""
+    def mark_present(self, photo_ids: Sequence[int]) -> int:
+        """Record that files are there again; the rows changed."""
         if not photo_ids:
             return 0
         with self._change():
-            return photo_changes.mark_present(self._db, photo_ids, stats)
+            return photo_changes.mark_present(self._db, photo_ids)
 
     def doubt_photos(self, photo_ids: Sequence[int]) -> int:
         """Let the next index run read these files again, unchanged or not; the rows changed."""
@@ -353,13 +351,6 @@ class Catalogue:
     def count_unembedded(self, model_id: int) -> int:
         """Contents with a live photo that this model has not encoded."""
         return photo_rows.count_unembedded(self._db, model_id)
-
-    def erase_embeddings(self, model_id: int, content_ids: Iterable[int]) -> int:
-        """Erase embeddings, so that the next index run encodes those photos again; how many."""
-        with self._change():
-            erased = embedding_rows.erase_embeddings(self._db, model_id, content_ids)
-            self._record_erasure()
-            return erased
 
     # Looking after the file
 

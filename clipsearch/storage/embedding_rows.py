@@ -1,6 +1,6 @@
 """Embeddings: written once, checked at every read."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -157,15 +157,6 @@ def has_more_than(connection: Connection, model_id: int, number: int) -> bool:
         (model_id, number + 1),
     )
     return bool(counted > number)
-
-
-def erase_embeddings(connection: Connection, model_id: int, content_ids: Iterable[int]) -> int:
-    """Erase embeddings, so that the next index run encodes those photos again."""
-    return connection.change(
-        "DELETE FROM embeddings WHERE model_id = ? "
-        "AND content_id IN (SELECT value FROM json_each(?))",
-        (model_id, id_list(content_ids)),
-    )
 
 
 def _pages(

@@ -18,7 +18,7 @@ from clipsearch.storage.records import (
     storable_text,
 )
 from clipsearch.storage.root_rows import folder_id
-from clipsearch.types import FileStat, PhotoRead
+from clipsearch.types import PhotoRead
 
 _WRITE = """INSERT INTO photos (folder_id, name, size, mtime_ns, ctime_ns, inode, device,
         content_id, problem_kind, problem, missing_since, checksum)
@@ -71,24 +71,13 @@ def mark_missing(connection: Connection, photo_ids: Sequence[int], when: float) 
     return changed
 
 
-def mark_present(
-    connection: Connection, photo_ids: Sequence[int], stats: Sequence[FileStat] | None
-) -> int:
-    """Record that photos are there, with new stat facts when they are given (one for each)."""
+def mark_present(connection: Connection, photo_ids: Sequence[int]) -> int:
+    """Record that photos are there again."""
     changed = connection.change(
         "UPDATE photos SET missing_since = NULL WHERE missing_since IS NOT NULL "
         "AND id IN (SELECT value FROM json_each(?))",
         (id_list(photo_ids),),
     )
-    if stats is not None:
-        changed = connection.change_many(
-            "UPDATE photos SET size = ?, mtime_ns = ?, ctime_ns = ?, inode = ?, device = ? "
-            "WHERE id = ?",
-            [
-                (*stat_to_columns(stat), photo_id)
-                for photo_id, stat in zip(photo_ids, stats, strict=True)
-            ],
-        )
     refresh_live(connection, _contents_of(connection, photo_ids))
     return changed
 

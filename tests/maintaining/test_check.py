@@ -17,6 +17,7 @@ from clipsearch.photos import hashing
 from tests.checking.test_stored import flip, write_installed
 from tests.indexing.album import Album, vector_of
 from tests.maintaining.conftest import COLOURS
+from tests.storage.small_library import erase_embeddings
 
 
 def look(album: Album, *, read_data: bool = False) -> CheckReport:
@@ -163,7 +164,7 @@ def test_a_snapshot_that_disagrees_with_the_catalogue_is_found(album: Album) -> 
 def test_an_old_snapshot_is_no_damage(album: Album) -> None:
     with Library.open(album.library) as library:
         library.rebuild_snapshot()
-        library.catalogue.erase_embeddings(1, [5])
+        erase_embeddings(library.catalogue, 1, [5])
     album.add("new.png", (9, 9, 9))
     album.index()
     assert look(album).findings == ()

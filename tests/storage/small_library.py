@@ -109,3 +109,14 @@ def ids_at(catalogue: Catalogue, root: Root, folder: bytes = b"") -> dict[bytes,
     model_id = catalogue.register_model(MODEL)
     known = catalogue.photos_in_folder(root.root_id, folder, model_id)
     return {name: row.photo_id for name, row in known.items()}
+
+
+def erase_embeddings(catalogue: Catalogue, model_id: int, content_ids: Sequence[int]) -> None:
+    """Erase embeddings of contents that stay, as nothing in clipsearch does on its own."""
+    with catalogue._change():
+        catalogue._record_erasure()
+        for content_id in content_ids:
+            catalogue._db.change(
+                "DELETE FROM embeddings WHERE model_id = ? AND content_id = ?",
+                (model_id, content_id),
+            )

@@ -9,6 +9,7 @@ from tests.storage.small_library import (
     MODEL,
     OTHER_MODEL,
     add,
+    erase_embeddings,
     hash_of,
     photo,
     unit,
@@ -100,7 +101,7 @@ def test_a_vector_that_is_none_is_damage_even_when_its_checksum_fits(filled: Cat
 
 def test_erased_embeddings_are_written_anew_under_new_ids(filled: Catalogue, root: Root) -> None:
     before = filled.last_embedding_id(1)
-    assert filled.erase_embeddings(1, [4]) == 1
+    erase_embeddings(filled, 1, [4])
     assert filled.erased_generation() == filled.generation()[0]
     assert filled.count_unembedded(1) == 1
     assert 4 not in filled.embedded_contents(1, before)
