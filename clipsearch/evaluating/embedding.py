@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from clipsearch.encoders import Towers
-from clipsearch.errors import PhotoError, UsageError
+from clipsearch.errors import PhotoError, PhotoGone, UsageError
 from clipsearch.evaluating.data import EvaluationData
 from clipsearch.pairs.learned import contents_with_a_say
 from clipsearch.pairs.sources import FileSource
@@ -202,7 +202,9 @@ def _in_order(
 
 def _content_or_reason(outcome: PhotoRead | PhotoProblem) -> tuple[bytes, Pixels] | str:
     if isinstance(outcome, PhotoProblem):
-        return outcome.reason
+        # A table's photos were named and never listed, so they cannot be gone "since".
+        gone = outcome.kind == PhotoGone.kind
+        return "there is no such file" if gone else outcome.reason
     assert outcome.pixels is not None  # the reader was told that nothing is known
     return outcome.content_hash, outcome.pixels
 

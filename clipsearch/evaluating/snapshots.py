@@ -64,7 +64,7 @@ def _by_snapshot(photos: Floats, queries: Floats, k: int) -> Ids:
         path = Path(folder) / "snapshot"
         write_snapshot(path, header, map(_stored, *_blocks(photos)))
         snapshot = open_snapshot(path, _NOBODY, _NOBODY, photos.shape[1])
-        return snapshot.search(queries, k)[0]
+        return snapshot.search(queries, k)[0] - 1
 
 
 def _blocks(photos: Floats) -> tuple[list[int], list[Floats]]:
@@ -75,8 +75,9 @@ def _blocks(photos: Floats) -> tuple[list[int], list[Floats]]:
 def _stored(start: int, rows: Floats) -> StoredBlock:
     halves = rows.astype("<f2")
     unit, norms = rows_and_norms(halves)
-    numbers = np.arange(start, start + len(rows))
-    return StoredBlock(numbers + 1, numbers, halves, unit, norms)
+    # As in a catalogue, ids begin with 1: a snapshot refuses any other.
+    ids = np.arange(start, start + len(rows)) + 1
+    return StoredBlock(ids, ids, halves, unit, norms)
 
 
 def _exactly(photos: Floats, queries: Floats, k: int) -> Ids:
