@@ -5,11 +5,13 @@ every leaf page of the file is read for what it is, wherever it hangs. The forma
 (https://sqlite.org/fileformat2.html); the write-ahead log counts as far as SQLite would believe it.
 """
 
-import mmap
+import errno
+import os
 import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 
 from clipsearch.storage.faults import MAGIC
@@ -37,7 +39,7 @@ class Pages:
     `count` is the number of pages, the first one is 1. `usable` bytes of each hold content.
     """
 
-    file: bytes | mmap.mmap
+    file: FileIO
     log: bytes
     frames: dict[int, int]
     size: int
@@ -45,13 +47,13 @@ class Pages:
     count: int
 
     def page(self, number: int) -> bytes:
-        """The bytes of a page; b"" for one that is not there."""
+        """The bytes of a page; b"" for one that is not there or cannot be read."""
         if number in self.frames:
             start = self.frames[number]
             return self.log[start : start + self.size]
         if not 1 <= number <= self.count:
             return b""
-        page = self.file[(number - 1) * self.size : number * self.size]
+        page = _part(self.file, (number - 1) * self.size, self.size)
         return page if len(page) == self.size else b""
 
     def leaves(self) -> list[int]:
@@ -153,19 +155,12 @@ def open_pages(path: Path, log: Path, page_size: int) -> Iterator[Pages]:
     this process: closing it here would take SQLite's locks away. Raises OSError.
     """
     log_bytes = log.read_bytes() if log.exists() else b""
-    with path.open("rb") as file:
-        content: bytes | mmap.mmap = b""
-        if path.stat().st_size:
-            content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        try:
-            yield _pages(content, log_bytes, page_size)
-        finally:
-            if isinstance(content, mmap.mmap):
-                content.close()
+    with path.open("rb", buffering=0) as file:
+        yield _pages(file, os.fstat(file.fileno()).st_size, log_bytes, page_size)
 
 
-def _pages(content: bytes | mmap.mmap, log: bytes, page_size: int) -> Pages:
-    header = content[:100]
+def _pages(file: FileIO, file_size: int, log: bytes, page_size: int) -> Pages:
+    header = _part(file, 0, 100)
     reserved = 0
     stated = _number(header, 16, 2)
     stated = 65536 if stated == 1 else stated
@@ -173,7 +168,7 @@ def _pages(content: bytes | mmap.mmap, log: bytes, page_size: int) -> Pages:
         page_size, reserved = stated, header[20]
     frames, count = _committed_frames(log, page_size)
     return Pages(
-        content, log, frames, page_size, page_size - reserved, count or len(content) // page_size
+        file, log, frames, page_size, page_size - reserved, count or file_size // page_size
     )
 
 
@@ -286,7 +281,21 @@ def _varint(data: bytes, start: int) -> tuple[int, int]:
     return value << 8 | data[start + 8], start + 9
 
 
-def _number(data: bytes | mmap.mmap, start: int, size: int) -> int:
+def _part(file: FileIO, start: int, size: int) -> bytes:
+    """A piece of a file; b"" where the disk cannot read it: a bad sector costs its pages only.
+
+    Not mapped: there, it would cost the process.
+    """
+    try:
+        file.seek(start)
+        return file.read(size)
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+        return b""
+
+
+def _number(data: bytes, start: int, size: int) -> int:
     """An unsigned number in the order of SQLite's files; 0 where the bytes are not there."""
     return int.from_bytes(data[start : start + size], "big")
 

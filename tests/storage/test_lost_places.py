@@ -1,6 +1,8 @@
 """Lost folders are found again by what indexes of a damaged catalogue still say."""
 
+import os
 from collections.abc import Iterator
+from io import FileIO
 from pathlib import Path
 
 from clipsearch.storage.connection import Connection
@@ -21,7 +23,8 @@ def test_a_root_that_had_another_id_before_keeps_the_one_it_has(tmp_path: Path) 
     catalogue.add_root(b"/photos", 5, 6)
     catalogue.close()
     connection = Connection(tmp_path / "catalogue.sqlite")
-    places = LostPlaces(connection, _OnlyIndexes(b"", b"", {}, 512, 512, 0))
+    with FileIO(os.devnull) as nothing:
+        places = LostPlaces(connection, _OnlyIndexes(nothing, b"", {}, 512, 512, 0))
     content_hash = hash_of("cat")
     checksum = photo_checksum(b"/photos/trip/cat.jpg", content_hash)
     assert places.find(3, b"cat.jpg", content_hash, checksum) == (b"/photos", b"trip")

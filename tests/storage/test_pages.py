@@ -1,9 +1,11 @@
 """Rows read without SQLite are the rows that SQLite wrote: any value, any size, with a log."""
 
+import errno
 import os
 import random
 import shutil
 import sqlite3
+from io import FileIO
 from pathlib import Path
 
 import pytest
@@ -273,3 +275,25 @@ def test_an_overflow_page_that_is_gone_costs_its_row_only(
     path = tmp_path / "rows.sqlite"
     path.write_bytes(path.read_bytes()[:-SIZE])
     assert [row[0] for row in by_pages(path)] == [0, 1, 2, 3]
+
+
+class BadSector(FileIO):
+    """A file whose fourth page the disk cannot read."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if self.tell() == 3 * SIZE:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return super().read(size)
+
+
+def test_a_page_that_the_disk_cannot_read_costs_its_rows_only(
+    tmp_path: Path, database: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(database, 5)
+    expected = by_sqlite(database)
+    database.close()
+    path = tmp_path / "rows.sqlite"
+    monkeypatch.setattr(Path, "open", lambda path, mode, buffering: BadSector(path))
+    found = by_pages(path)
+    assert len(expected) - 120 <= len(found) < len(expected)
+    assert set(found) <= set(expected)
