@@ -12,7 +12,12 @@ from clipsearch.maintaining.photo_files import compare_photos
 from clipsearch.storage.catalogue import RegisteredModel
 from clipsearch.storage.directory import catalogue_in
 from clipsearch.storage.examining import RowFault
-from clipsearch.storage.layout import CATALOGUE_NAME, TEMPORARY_SUFFIX, snapshot_name
+from clipsearch.storage.layout import (
+    CATALOGUE_NAME,
+    TEMPORARY_SUFFIX,
+    snapshot_name,
+    temporary_files,
+)
 from clipsearch.storage.snapshot_file import UnusableSnapshot
 from clipsearch.storage.snapshot_standing import snapshot_header
 from clipsearch.types import Progress, no_progress
@@ -101,7 +106,7 @@ def _check_model(model: RegisteredModel, models_dir: Path) -> Iterator[Finding]:
 
 
 def _leftovers(directory: Path) -> Iterator[Finding]:
-    for path in sorted(directory.glob(f"*{TEMPORARY_SUFFIX}*")):
+    for path in temporary_files(directory):
         yield Finding("files", f"{path.name} was left by a run that was killed", False)
     for path in sorted(directory.glob(f"{CATALOGUE_NAME}.*")):
         if TEMPORARY_SUFFIX not in path.name:

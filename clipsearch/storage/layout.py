@@ -73,14 +73,19 @@ def sync_dir(path: Path) -> None:
         os.close(descriptor)
 
 
-def sweep_temporary(directory: Path) -> None:
-    """Remove what killed writers left. Only for the holder of the lock: nobody else makes any.
+def temporary_files(directory: Path) -> list[Path]:
+    """The unfinished files of a library, sorted.
 
     Only names that clipsearch gives: a library may have been put among other files.
     """
-    for pattern in (f"*.faiss{TEMPORARY_SUFFIX}", f"{CATALOGUE_NAME}*{TEMPORARY_SUFFIX}*"):
-        for path in directory.glob(pattern):
-            path.unlink(missing_ok=True)
+    patterns = (f"*.faiss{TEMPORARY_SUFFIX}", f"{CATALOGUE_NAME}*{TEMPORARY_SUFFIX}*")
+    return sorted(path for pattern in patterns for path in directory.glob(pattern))
+
+
+def sweep_temporary(directory: Path) -> None:
+    """Remove what killed writers left. Only for the holder of the lock: nobody else makes any."""
+    for path in temporary_files(directory):
+        path.unlink(missing_ok=True)
 
 
 def _chosen(given: str | None, variable: str, name: str) -> Path:
