@@ -1,6 +1,7 @@
 """`clipsearch library backup`: a copy of the catalogue that is a library by itself."""
 
 import os
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -45,9 +46,10 @@ def backup(
         return 0
     photos = counted(made.rows["photos"], "photo")
     embeddings = counted(made.rows["embeddings"], "embedding")
-    say(f"backup   {visible(str(made.directory))}")
+    there = visible(str(made.directory))
+    say(f"backup   {there}")
     say(f"holds    {photos}, {embeddings}, {size(made.size)}")
-    say(f"use it   clipsearch search --library {visible(str(made.directory))} ...")
+    say(f"use it   clipsearch search --library {shlex.quote(there)} ...")
     say(f"restore  move {visible(str(own))} away and put a copy of the backup in its place")
     return 0
 

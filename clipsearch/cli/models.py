@@ -46,9 +46,10 @@ def list_models(json: JsonOption = False) -> int:
     from clipsearch.encoders.presets import PRESETS
     from clipsearch.storage.layout import models_dir
 
-    installed = {model.info.name: model for model in installed_models(models_dir())}
-    records = [_preset_record(each, installed.pop(each.name, None)) for each in PRESETS]
-    records += [_installed_record(model) for model in installed.values()]
+    records = [_preset_record(each, _installed_as(each.name)) for each in PRESETS]
+    told = {record.get("fingerprint") for record in records}
+    others = [each for each in installed_models(models_dir()) if each.info.fingerprint not in told]
+    records += [_installed_record(each) for each in others]
     if json:
         for record in records:
             say_json(record)
@@ -59,7 +60,7 @@ def list_models(json: JsonOption = False) -> int:
             str(record["name"]),
             _installed_words(record),
             str(record.get("languages", "")),
-            str(record.get("purpose", "")),
+            str(record.get("purpose") or ""),
         )
         for record in records
     )
@@ -164,9 +165,14 @@ def _preset_record(known: "Preset", installed: "InstalledModel | None") -> dict[
 
 
 def _installed_record(installed: "InstalledModel") -> dict[str, object]:
+    from clipsearch.encoders.presets import preset
+
+    # What a preset's name stood for before: another edition, for libraries that go on with it.
+    earlier = preset(installed.info.name) is not None
     return {
         "name": installed.info.name,
         "installed": True,
+        "purpose": "an earlier edition; libraries made with it go on" if earlier else None,
         "licence": installed.licence,
         "fetched_from": installed.fetched_from,
         **_facts(installed),

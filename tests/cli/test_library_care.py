@@ -152,6 +152,8 @@ def test_a_backup_says_where_it_is_and_how_to_use_it(indexed: Program) -> None:
     assert str(indexed.library) in answer.lines[3]
     assert len(indexed.run("search", "red", "--json", "--library", str(copy)).records) == 5
     assert "is a library already" in indexed.fails(2, "library", "backup", "copy")
+    spaced = indexed.run("library", "backup", "a copy")
+    assert f"--library '{indexed.folder / 'a copy'}' ..." in spaced.out
     (record,) = indexed.run("library", "backup", "--json").records
     assert str(record["backup"]).startswith(str(indexed.folder / "clipsearch-backup-"))
     assert "empty" in indexed.fails(2, "library", "backup", "")
