@@ -77,8 +77,8 @@ def damaged(path: Path, what: str) -> DamageError:
     """The error for a damaged catalogue, with the way out."""
     return DamageError(
         f"The catalogue {path} is damaged: {what}",
-        "Run `clipsearch library check --repair`, which keeps every good row, or restore it from a "
-        f"backup ({path.parent}).",
+        f"Run `clipsearch library check --repair --library {path.parent}`, which keeps every good "
+        "row, or restore it from a backup.",
     )
 
 
