@@ -1,6 +1,6 @@
 """Mix an earlier and a later edition of exported weights (WiSE-FT; see training/interpolation.py).
 
-    python recipes/mix.py EARLIER LATER OUT --weight 0.9
+python recipes/mix.py EARLIER LATER OUT --weight 0.9
 """
 
 import argparse
