@@ -4,18 +4,21 @@
                               takes a skipped row for a failed one
     --trials FACTOR           so many times the tier's number of trials
     --fault-table FILE        write the outcome of every row of rows.tsv to FILE, as Markdown
+    --fault-record FILE       add what became of each test to FILE, and make the table of all that
+                              is there: for a run in pieces
 
 Tests say which rows they prove with `@pytest.mark.row("A1")`.
 """
 
 import ast
-import platform
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+
+from tests.fault.record import Result, append_result, describe_run, read_results, runs_of
 
 ROWS = Path(__file__).with_name("rows.tsv")
 TESTS = Path(__file__).parents[1]
@@ -39,13 +42,13 @@ class Row:
 class Proof:
     """What the tests of one row came to."""
 
-    outcomes: dict[str, str] = field(default_factory=dict)
+    outcomes: list[str] = field(default_factory=list)
     seconds: float = 0.0
     waiting: str = ""
 
     def verdict(self, row: Row) -> str:
         for worst in ("fail", "skip"):
-            if worst in self.outcomes.values():
+            if worst in self.outcomes:
                 return worst
         if self.outcomes:
             return "pass"
@@ -90,6 +93,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--tier", choices=[COMMIT, NIGHTLY], default=COMMIT)
     group.addoption("--trials", type=float, default=1.0, metavar="FACTOR")
     group.addoption("--fault-table", type=Path, metavar="FILE")
+    group.addoption("--fault-record", type=Path, metavar="FILE")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -104,10 +108,12 @@ class Collector:
 
     def __init__(self, config: pytest.Config) -> None:
         self._tier: str = config.getoption("--tier")
-        self._factor: float = config.getoption("--trials")
+        self._run = describe_run(self._tier, config.getoption("--trials"))
         self._file: Path | None = config.getoption("--fault-table")
+        self._record: Path | None = config.getoption("--fault-record")
         self._is_worker = hasattr(config, "workeroutput")
-        self._proofs: defaultdict[str, Proof] = defaultdict(Proof)
+        self._reports: defaultdict[str, list[pytest.TestReport]] = defaultdict(list)
+        self._results: list[Result] = []
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(
@@ -126,15 +132,14 @@ class Collector:
             items[:] = [item for item in items if not item.get_closest_marker(NIGHTLY)]
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        for name in (str(value) for kind, value in report.user_properties if kind == ROW):
-            proof = self._proofs[name]
-            proof.seconds += report.duration
-            if report.failed:
-                proof.outcomes[report.nodeid] = "fail"
-            elif report.skipped:
-                proof.outcomes.setdefault(report.nodeid, "skip")
-            elif report.when == "call":
-                proof.outcomes.setdefault(report.nodeid, "pass")
+        self._reports[report.nodeid].append(report)
+        # After the call comes the teardown; or, for a worker that crashed, "???".
+        if self._is_worker or report.when in ("setup", "call"):
+            return
+        result = result_of(self._reports.pop(report.nodeid), self._run)
+        self._results.append(result)
+        if self._record is not None:
+            append_result(self._record, result)
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         if self._is_worker:
@@ -142,12 +147,8 @@ class Collector:
         if self._skipped() and self._tier == NIGHTLY and session.exitstatus == 0:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
         if self._file is not None:
-            for name, in_commits in proved().items():
-                night = not in_commits and self._tier == COMMIT
-                self._proofs[name].waiting = "nightly only" if night else "not run"
-            self._file.write_text(
-                table(read_rows(), self._proofs, self._tier, self._factor), encoding="utf-8"
-            )
+            results = self._results if self._record is None else read_results(self._record)
+            self._file.write_text(table(read_rows(), results, self._tier), encoding="utf-8")
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         if self._skipped() and self._tier == NIGHTLY:
@@ -155,7 +156,21 @@ class Collector:
             terminalreporter.write_line(f"rows with a skipped test, which is a failure: {names}")
 
     def _skipped(self) -> list[str]:
-        return sorted(n for n, proof in self._proofs.items() if "skip" in proof.outcomes.values())
+        return sorted({row for r in self._results if r.outcome == "skip" for row in r.rows})
+
+
+def result_of(reports: Iterable[pytest.TestReport], run: str) -> Result:
+    """What a test's setup, call and teardown came to."""
+    rows: dict[str, None] = {}
+    outcome, seconds = "pass", 0.0
+    for report in reports:
+        rows |= {str(value): None for kind, value in report.user_properties if kind == ROW}
+        seconds += report.duration
+        if report.failed:
+            outcome = "fail"
+        elif report.skipped and outcome == "pass":
+            outcome = "skip"
+    return Result(report.nodeid, tuple(rows), outcome, seconds, run)
 
 
 @pytest.fixture(scope="session")
@@ -166,25 +181,39 @@ def trials(pytestconfig: pytest.Config) -> Trials:
     return lambda commit, night: max(1, round((night if nightly else commit) * factor))
 
 
-def table(rows: Iterable[Row], proofs: dict[str, Proof], tier: str, factor: float = 1.0) -> str:
+def table(rows: Iterable[Row], results: list[Result], tier: str) -> str:
     """The rows as Markdown, with how many tests proved each and how long they took."""
     lines = [
         "# The fault matrix",
         "",
-        f"Made by the suite itself (tier {tier}, {factor:g} times its trials, "
-        f"Python {platform.python_version()}, {platform.system()}): "
+        f"Made by the suite itself ({runs_of(results)}): "
         f"`python3 run.py {'test' if tier == COMMIT else tier} --fault-table FILE`.",
         "",
         "| row | priority | tier | what must hold | outcome | tests | seconds |",
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
+    proofs = proofs_of(results, tier)
     counts: defaultdict[str, int] = defaultdict(int)
     for row in rows:
-        proof = proofs.get(row.name, Proof())
+        proof = proofs[row.name]
         verdict = proof.verdict(row)
         counts[verdict.partition(":")[0]] += 1
         tests, seconds = len(proof.outcomes) or "", f"{proof.seconds:.1f}" if proof.outcomes else ""
         columns = (row.name, row.priority, row.tier, row.promise, verdict, tests, seconds)
         lines.append("| " + " | ".join(map(str, columns)) + " |")
     total = ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items()))
-    return "\n".join([*lines, "", f"{total}.", ""])
+    ran = f"{len(results)} tests ran, for {sum(r.seconds for r in results) / 60:.0f} minutes"
+    return "\n".join([*lines, "", f"{total}. {ran}.", ""])
+
+
+def proofs_of(results: Iterable[Result], tier: str) -> defaultdict[str, Proof]:
+    """The results by row; a row with tests of which none ran says why."""
+    proofs: defaultdict[str, Proof] = defaultdict(Proof)
+    for name, in_commits in proved().items():
+        night = not in_commits and tier == COMMIT
+        proofs[name].waiting = "nightly only" if night else "not run"
+    for result in results:
+        for name in result.rows:
+            proofs[name].outcomes.append(result.outcome)
+            proofs[name].seconds += result.seconds
+    return proofs
