@@ -29,6 +29,7 @@ from clipsearch.training.averaging import MovingAverage
 from clipsearch.training.batches import LabelledPhotos, PhotoPool, TextSampler
 from clipsearch.training.captions import all_captions, words_of
 from clipsearch.training.checkpoints import latest_checkpoint, load_checkpoint, save_checkpoint
+from clipsearch.training.colours import ColourTexts, all_colour_captions
 from clipsearch.training.concepts import Concept, concept_of_label, read_concepts
 from clipsearch.training.export import Architecture, export_open_clip
 from clipsearch.training.loop import (
@@ -131,7 +132,7 @@ class CaptionTokens:
     """Compact token rows of every training caption, looked up instead of tokenised again."""
 
     def __init__(self, concepts: Sequence[Concept]) -> None:
-        captions = all_captions(concepts)
+        captions = all_captions(concepts) + all_colour_captions(concepts)
         tokenizer = open_clip.SimpleTokenizer(context_length=CONTEXT_LENGTH)
         rows = tokenizer(captions)
         self.tokens = CompactTokens(used_tokens(rows), 49408)
@@ -141,7 +142,7 @@ class CaptionTokens:
         self.words = words_of(captions)
 
     def __call__(self, captions: Sequence[str]) -> Tensor:
-        """Token rows [n, longest] of captions that all_captions lists."""
+        """Token rows [n, longest] of captions that were listed."""
         rows = self._rows[[self._position[caption] for caption in captions]]
         return trimmed(rows, self._end)
 
@@ -158,6 +159,7 @@ def run_worker(worker: int, options: Options) -> None:
     concepts = read_concepts(CONCEPTS)
     pool = PhotoPool(read_sources(options.data, options.out.parent / "cache", concepts))
     sampler = TextSampler(concepts, pool.concepts, concept_texts=224, kind_texts=64)
+    colours = ColourTexts(concepts, things=40)
     captions = CaptionTokens(concepts)
     towers = architecture(options.tower)
     clip = open_clip.CLIP(**towers)
@@ -182,7 +184,7 @@ def run_worker(worker: int, options: Options) -> None:
     start: dict[str, int | float] = {"step": 0, "seconds": 0.0}
     if (checkpoint := latest_checkpoint(options.out)) is not None:
         start = load_checkpoint(checkpoint, learner, optimizer, average)
-    batches = BatchMaker(pool, sampler, captions, schedule, worker, options.workers)
+    batches = BatchMaker(pool, sampler, colours, captions, schedule, worker, options.workers)
 
     def save(report: Report) -> None:
         position: dict[str, int | float] = {

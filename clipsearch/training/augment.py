@@ -98,6 +98,19 @@ def change_light(pixels: Tensor, brightness: Tensor, contrast: Tensor) -> Tensor
     return ((bright - mean) * contrast[:, None, None, None] + mean).clamp_(0, 1)
 
 
+def some_without_colour(
+    pixels: Tensor, seed: int, epoch: int, indices: NDArray[np.int64], share: float = 0.04
+) -> Tensor:
+    """`pixels` [n, 3, h, w] with about `share` of the photos made black and white, always the same
+    ones for (seed, epoch, index). Luma of ITU-R BT.601, as in Pillow's "L"."""
+    # An epoch number that no run reaches, so that these draws are not the crop's.
+    chosen = torch.from_numpy(uniforms(seed, epoch + (1 << 32), indices, 1)[:, 0] < share)
+    weights = torch.tensor([0.299, 0.587, 0.114])[:, None, None]
+    luma = (pixels[chosen] * weights).sum(dim=1, keepdim=True)
+    pixels[chosen] = luma.expand(-1, 3, -1, -1)
+    return pixels
+
+
 def normalise(pixels: Tensor) -> Tensor:
     """Subtract MEAN and divide by STD, for pixels [n, 3, h, w] in 0..1."""
     mean = torch.tensor(MEAN)[:, None, None]

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from clipsearch.training.captions import draw_caption
+from clipsearch.training.colours import ColourBatch
 from clipsearch.training.concepts import BROADER, NARROWER, SAME, Concept, relations
 
 
@@ -53,14 +54,23 @@ class PhotoPool:
 class TextBatch:
     """The texts a batch of photos is compared with, and what counts as a match.
 
-    `captions`: first the `concept_count` texts for the softmax, then kinds-of texts for the
-    sigmoid term. `positive`, `ignored` bool [photos, captions].
+    `captions`: first the `concept_count` texts for the softmax, then those for the sigmoid term:
+    kinds, and colours if they were added. `positive`, `ignored` bool [photos, captions].
     """
 
     captions: list[str]
     concept_count: int
     positive: Tensor
     ignored: Tensor
+
+    def and_colours(self, colours: ColourBatch) -> "TextBatch":
+        """The same with the texts about colours behind the others."""
+        return TextBatch(
+            self.captions + colours.captions,
+            self.concept_count,
+            torch.cat([self.positive, colours.positive], dim=1),
+            torch.cat([self.ignored, colours.ignored], dim=1),
+        )
 
 
 class TextSampler:

@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import normalize as to_unit_length
 
-from clipsearch.training.augment import augment, normalise
+from clipsearch.training.augment import augment, normalise, some_without_colour
 from clipsearch.training.averaging import MovingAverage
 from clipsearch.training.batches import PhotoPool, TextBatch, TextSampler
+from clipsearch.training.colours import ColourTexts, colour_truth
 from clipsearch.training.distributed import average_gradients_and, world_size
 from clipsearch.training.losses import (
     clamp_temperature,
@@ -68,7 +69,7 @@ class Report:
 
 
 class KindsHead(nn.Module):
-    """Scale and bias of the sigmoid term; used in training only, not exported.
+    """Scale and bias of the sigmoid term (kinds and colours); used in training only, not exported.
 
     Starts as in SigLIP, with a bias that expects few matches.
     """
@@ -161,12 +162,14 @@ class BatchMaker:
         self,
         pool: PhotoPool,
         sampler: TextSampler,
+        colours: ColourTexts,
         tokenize: Callable[[Sequence[str]], Tensor],
         schedule: Schedule,
         worker: int,
         workers: int,
     ) -> None:
-        self._pool, self._sampler, self._tokenize = pool, sampler, tokenize
+        self._pool, self._tokenize = pool, tokenize
+        self._sampler, self._colours = sampler, colours
         self._schedule, self._worker, self._workers = schedule, worker, workers
         self._orders: dict[int, NDArray[np.int64]] = {}
 
@@ -174,10 +177,14 @@ class BatchMaker:
         """The batch of step `step` at the given photo size in pixels."""
         epoch, indices = self._indices(step)
         photos = [self._pool.photo(int(i)) for i in indices]
-        images = normalise(augment(photos, size, self._schedule.seed, epoch, indices))
+        pixels = augment(photos, size, self._schedule.seed, epoch, indices)
+        pixels = some_without_colour(pixels, self._schedule.seed, epoch, indices)
         rng = np.random.default_rng([self._schedule.seed, step, self._worker])
-        texts = self._sampler.draw(self._pool.concepts[indices], rng)
-        images = images.contiguous(memory_format=torch.channels_last)
+        concepts = self._pool.concepts[indices]
+        # Colours are judged as the photo is shown in this step: cropped, lightened or made grey.
+        coloured = self._colours.draw(concepts, colour_truth(pixels), rng)
+        texts = self._sampler.draw(concepts, rng).and_colours(coloured)
+        images = normalise(pixels).contiguous(memory_format=torch.channels_last)
         return Batch(images, self._tokenize(texts.captions), texts, size)
 
     def _indices(self, step: int) -> tuple[int, NDArray[np.int64]]:

@@ -10,6 +10,7 @@ from torch import Tensor
 from clipsearch.training.averaging import MovingAverage
 from clipsearch.training.batches import LabelledPhotos, PhotoPool, TextSampler
 from clipsearch.training.captions import all_captions
+from clipsearch.training.colours import ColourTexts, all_colour_captions
 from clipsearch.training.concepts import Concept, Name
 from clipsearch.training.export import Architecture
 from clipsearch.training.loop import BatchMaker, Learner, Schedule, make_optimizer
@@ -34,7 +35,8 @@ def tokens_of(captions: Sequence[str]) -> Tensor:
     return torch.as_tensor(open_clip.SimpleTokenizer(context_length=12)(list(captions)))
 
 
-COMPACT = CompactTokens(used_tokens(tokens_of(all_captions(CONCEPTS))), 49408)
+CAPTIONS = all_captions(CONCEPTS) + all_colour_captions(CONCEPTS)
+COMPACT = CompactTokens(used_tokens(tokens_of(CAPTIONS)), 49408)
 
 
 def tokenize(captions: Sequence[str]) -> Tensor:
@@ -73,4 +75,5 @@ class TinyRun:
         self.average = MovingAverage(self.learner, self.schedule.average_decay)
         pool = red_and_blue(64)
         sampler = TextSampler(CONCEPTS, pool.concepts, concept_texts=2, kind_texts=1)
-        self.batches = BatchMaker(pool, sampler, tokenize, self.schedule, 0, 1)
+        colours = ColourTexts(CONCEPTS, things=2)
+        self.batches = BatchMaker(pool, sampler, colours, tokenize, self.schedule, 0, 1)
