@@ -16,8 +16,9 @@ BUSY_SECONDS = 5.0
 _HEADER_SIZE = 100
 _FIRST_PAGE = 8192
 _OUR_TABLE = b"CREATE TABLE embeddings ("
-# No clipsearch will ever come this far: a higher version is not the future's, but damage.
-_HIGHEST_VERSION = 100_000
+# A catalogue has a version before it has its name, and no clipsearch will ever come so far: another
+# version is neither the past's nor the future's, but damage.
+_VERSIONS = range(1, 100_000)
 MAGIC = b"SQLite format 3\0"
 
 _UNREADABLE = {"SQLITE_IOERR_READ", "SQLITE_IOERR_SHORT_READ", "SQLITE_IOERR_CORRUPTFS"}
@@ -29,8 +30,9 @@ NO_ACCESS = {
     sqlite3.SQLITE_AUTH,
 }
 _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
-# A table that is not there, text that is no UTF-8: our own statements are tested.
-_SAID_OF_DAMAGE = ("no such", "Could not decode", "unsupported file format")
+# A table that is not there, or is there before the version that brings it; text that is no UTF-8:
+# our own statements are tested.
+_SAID_OF_DAMAGE = ("no such", "already exists", "Could not decode", "unsupported file format")
 # A constraint that fails: rows that ours refer to are not there any more, or are there twice.
 _DAMAGED = {
     sqlite3.SQLITE_CORRUPT,
@@ -59,7 +61,7 @@ def inspect_header(path: Path) -> int:
         raise damaged(path, "it is empty or no SQLite file")
     version = int.from_bytes(header[60:64], "big")
     is_ours = int.from_bytes(header[68:72], "big") == APPLICATION_ID
-    if version > _HIGHEST_VERSION or (not is_ours and _OUR_TABLE in beginning):
+    if version not in _VERSIONS if is_ours else _OUR_TABLE in beginning:
         raise damaged(path, "its header cannot be right")
     if not is_ours:
         raise StorageError(
@@ -115,7 +117,7 @@ def meaning_of(error: sqlite3.Error | OSError, path: Path) -> ClipsearchError | 
             f"Another process has been writing to {path} for {BUSY_SECONDS:.0f} s",
             "Wait until it has finished, or stop it.",
         )
-    if code in _DAMAGED or str(error).startswith(_SAID_OF_DAMAGE):
+    if code in _DAMAGED or any(words in str(error) for words in _SAID_OF_DAMAGE):
         return damaged(path, str(error))
     return None
 

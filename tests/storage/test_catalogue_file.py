@@ -66,10 +66,12 @@ def test_a_truncated_catalogue_is_damage(path: Path, share: float) -> None:
         Catalogue(path)
 
 
-def test_the_database_of_another_program_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", [0, 7, 20_240_131])
+def test_the_database_of_another_program_is_refused(tmp_path: Path, version: int) -> None:
     path = tmp_path / CATALOGUE_NAME
     database = sqlite3.connect(path)
     database.execute("CREATE TABLE songs (title)")
+    database.execute(f"PRAGMA user_version = {version}")
     database.close()
     before = path.read_bytes()
     with pytest.raises(StorageError, match="another program"):

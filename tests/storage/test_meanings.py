@@ -59,15 +59,24 @@ def test_a_header_that_cannot_be_right_is_damage(tmp_path: Path) -> None:
     new_catalogue(tmp_path).close()
     path = tmp_path / CATALOGUE_NAME
     assert inspect_header(path) == 2
-    header(path, 60, b"\xff\xff\xff\xff")
-    with pytest.raises(DamageError, match="header cannot be right"):
-        inspect_header(path)
+    for version in (b"\xff\xff\xff\xff", b"\0\0\0\0"):
+        header(path, 60, version)
+        with pytest.raises(DamageError, match="header cannot be right"):
+            inspect_header(path)
     header(path, 60, b"\0\0\0\2")
     header(path, 68, b"????")
     with pytest.raises(DamageError, match="header cannot be right"):
         inspect_header(path)
     header(path, 68, b"CLIP")
     assert inspect_header(path) == 2
+
+
+def test_a_version_older_than_the_tables_is_damage(tmp_path: Path) -> None:
+    new_catalogue(tmp_path).close()
+    path = tmp_path / CATALOGUE_NAME
+    header(path, 60, b"\0\0\0\1")
+    with pytest.raises(DamageError, match="concepts already exists"):
+        Catalogue(path)
 
 
 def test_a_catalogue_that_cannot_be_made_is_one_line(
