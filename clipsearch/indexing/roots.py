@@ -24,16 +24,20 @@ def scopes_of(catalogue: Catalogue, folders: Sequence[bytes]) -> tuple[list[Scop
     scopes: list[Scope] = []
     for folder in folders:
         _require_folder(catalogue, folder)
-    for folder in folders or [root.path for root in catalogue.roots()]:
+    # Shorter paths first: a folder around others has taken them over before they are asked for.
+    outer_first = sorted(folders, key=lambda folder: len(os.path.realpath(folder)))
+    for folder in outer_first or [root.path for root in catalogue.roots()]:
         path = os.path.realpath(folder)
         root, start = _known_root(catalogue, path)
         identity = root_identity(root.path if root else path)
-        if root is not None and identity is None:
-            offline.append(root)
-        elif root is not None:
-            scopes.append(Scope(root, _existing(root.path, start)))
-        elif identity is not None:
+        if root is None:
+            if identity is None:
+                raise _not_a_folder(folder)
             scopes.append(Scope(_new_root(catalogue, path, identity), b""))
+        elif identity is None:
+            offline.append(root)
+        else:
+            scopes.append(Scope(root, _existing(root.path, start)))
     return _without_overlap(scopes), offline
 
 

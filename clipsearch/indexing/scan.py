@@ -4,7 +4,6 @@ A scan proves presence only. What it did not find becomes a candidate; `absence`
 """
 
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -74,7 +73,6 @@ class RootScan:
 
 @dataclass(frozen=True, slots=True)
 class _Listing:
-    subfolders: frozenset[bytes]
     ignored: frozenset[bytes]
     complete: bool
     empty: bool
@@ -94,9 +92,7 @@ def scan(
     result = RootScan(scope)
     listings: dict[bytes, _Listing] = {}
     for folder in walk(scope.root.path, scope.start, rules):
-        listings[folder.path] = _Listing(
-            folder.subfolders, folder.ignored, folder.complete, _is_empty(folder)
-        )
+        listings[folder.path] = _Listing(folder.ignored, folder.complete, _is_empty(folder))
         tally.folder_problems.extend(folder.problems)
         known = catalogue.photos_in_folder(scope.root.root_id, folder.path, model_id)
         _compare_folder(catalogue, result, folder, known, tally, retry=retry)
@@ -180,8 +176,6 @@ def _unlisted_folder(
 ) -> None:
     """A folder of the catalogue that the walk never entered: deleted, ignored, or unknown."""
     listing, child = _nearest_listed(path, listings)
-    if listing is None or child in listing.subfolders:
-        return
     root = result.scope.root
     rows = catalogue.photos_in_folder(root.root_id, path, model_id)
     live = {name: row for name, row in rows.items() if not row.missing}
@@ -193,18 +187,15 @@ def _unlisted_folder(
         )
 
 
-def _nearest_listed(path: bytes, listings: dict[bytes, _Listing]) -> tuple[_Listing | None, bytes]:
-    """The closest listed ancestor of `path`, and the name in it that leads to `path`."""
-    for ancestor, child in _ancestors(path):
-        if ancestor in listings:
-            return listings[ancestor], child
-    return None, b""
+def _nearest_listed(path: bytes, listings: dict[bytes, _Listing]) -> tuple[_Listing, bytes]:
+    """The closest listed folder above `path`, and the name in it that leads to `path`.
 
-
-def _ancestors(path: bytes) -> Iterator[tuple[bytes, bytes]]:
-    while path:
+    There is one: the walk lists the folder that it starts from in any case.
+    """
+    child = b""
+    while path not in listings:
         path, _, child = path.rpartition(b"/")
-        yield path, child
+    return listings[path], child
 
 
 def _is_empty(folder: ListedFolder) -> bool:

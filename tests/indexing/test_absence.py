@@ -222,3 +222,20 @@ def test_a_disk_inside_the_root_is_away(album: Album) -> None:
     (album.photos / "2").rmdir()
     # Without even its folder it was deleted: nobody unmounts a folder away.
     assert album.index().missing == 10
+
+
+def test_a_photo_that_is_missing_already_is_not_missed_again(album: Album) -> None:
+    (album.photos / "1" / "01.png").unlink()
+    assert album.index().missing == 1
+    again = album.index()
+    assert (again.missing, [root.absent for root in again.roots]) == (0, [0])
+
+
+def test_a_photo_that_is_ignored_now_is_hidden_and_comes_back(album: Album) -> None:
+    rules = album.photos / "1" / ".clipsearchignore"
+    rules.write_text("01.png\n")
+    summary = album.index()
+    assert (summary.ignored, summary.missing) == (1, 0)
+    assert album.stored().keys() == EXPECTED.keys() - {"1/01.png"}
+    rules.unlink()
+    back_again(album)
