@@ -79,8 +79,8 @@ def _map(path: Path, slots: int) -> mmap.mmap:
     try:
         # Written, not only made longer: a mapped page that a full disk has no room for kills.
         size = slots * _SLOT_BYTES
-        if os.write(descriptor, bytes(size)) != size:
-            raise OSError("no room for the record")
+        os.write(descriptor, bytes(size))
+        # Refuses a file that is shorter.
         return mmap.mmap(descriptor, size)
     finally:
         os.close(descriptor)

@@ -168,6 +168,34 @@ def test_what_the_system_refuses(
     assert problem(tmp_path / "photo.jpg") == expected
 
 
+def test_a_file_that_comes_in_pieces_is_put_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Network drives, and files over 2 GB, give less at a time than they are asked for."""
+    path = tmp_path / "photo.png"
+    content = plain(RED) + bytes(range(256)) * 100
+    path.write_bytes(content)
+    real = os.read
+    monkeypatch.setattr(files.os, "read", lambda file, count: real(file, min(count, 4096)))
+    found = read_file(os.fsencode(path), LIMITS)
+    assert isinstance(found, FileRead)
+    assert found.data == content
+
+
+def test_a_file_that_no_memory_is_left_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "photo.png"
+    path.write_bytes(plain(RED) + b"\x00" * 5000)
+    real = os.read
+
+    def without_memory(descriptor: int, count: int) -> bytes:
+        if count > 4096:
+            raise MemoryError
+        return real(descriptor, count)
+
+    monkeypatch.setattr(files.os, "read", without_memory)
+    assert problem(path) == ("refused", "no memory to read it")
+
+
 def test_nothing_is_left_open(tmp_path: Path) -> None:
     (tmp_path / "photo.png").write_bytes(plain(RED))
     (tmp_path / "text.txt").write_bytes(b"text")

@@ -78,6 +78,28 @@ def test_an_ignore_file_that_cannot_be_read_keeps_its_folder_out(tmp_path: Path)
     assert [problem.kind for problem in folders[b"x"].problems] == ["unreadable"]
 
 
+def test_an_ignore_file_above_the_start_that_cannot_be_read_keeps_it_out(tmp_path: Path) -> None:
+    build(tmp_path, "x/y/a.jpg")
+    (tmp_path / "x" / ".clipsearchignore").mkdir()
+    folder = listed(tmp_path, b"x/y")[b"x/y"]
+    assert (folder.complete, folder.files) == (False, [])
+    assert [p.reason for p in folder.problems] == ["an ignore file above it cannot be read"]
+
+
+def test_an_ignore_file_on_a_broken_disk_keeps_its_folder_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build(tmp_path, "a.jpg")
+    (tmp_path / ".clipsearchignore").write_text("a.jpg")
+
+    def broken(descriptor: int, count: int) -> bytes:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(walking.os, "read", broken)
+    folder = listed(tmp_path)[b""]
+    assert (folder.complete, folder.files, len(folder.problems)) == (False, [], 1)
+
+
 @pytest.mark.row("C13")
 def test_names_that_are_no_text(tmp_path: Path) -> None:
     root = os.fsencode(tmp_path)

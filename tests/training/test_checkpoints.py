@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from clipsearch.errors import DamageError
 from clipsearch.training.checkpoints import latest_checkpoint, load_checkpoint, save_checkpoint
@@ -97,3 +99,14 @@ def test_a_damaged_checkpoint_is_refused_by_name(tmp_path: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(DamageError, match=r"step-00000001\.safetensors"):
         load_checkpoint(path, run.learner, run.optimizer, run.average)
+
+
+def test_a_checkpoint_of_an_older_version_has_no_digest_and_still_loads(tmp_path: Path) -> None:
+    run = TinyRun(steps=1)
+    path = saved(run, tmp_path, 1)
+    with safe_open(path, framework="pt") as stored:
+        tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+        note = {k: v for k, v in stored.metadata().items() if k != "sha256"}
+    save_file(tensors, path, note)
+    position = load_checkpoint(path, run.learner, run.optimizer, run.average)
+    assert position == {"step": 1, "seconds": 0.0}

@@ -1,22 +1,79 @@
 """The run directory's records: differences named, metrics cut back, damage refused."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from clipsearch.errors import DamageError, UsageError
 from clipsearch.training.curves import Curve, Panel, draw
+from clipsearch.training.precision import MeasuredPrecision
 from clipsearch.training.runs import (
     Metrics,
+    RunDirectory,
     fingerprint,
     read_json,
     read_metrics,
+    recorded_precision,
     recorded_threads,
     refuse_differences,
     sha256_of,
     write_json,
     write_whole,
 )
+
+
+def test_a_run_is_a_directory_of_these_names(tmp_path: Path) -> None:
+    """They stand in the README, and in runs that people have: none may change."""
+    run = RunDirectory(tmp_path)
+    assert [
+        path.name
+        for path in (
+            run.settings, run.data, run.metrics, run.curves, run.report, run.report_text,
+            run.checkpoints, run.best, run.views, run.original, run.model,
+        )
+    ] == [
+        "settings.json", "data.json", "metrics.csv", "curves.png", "report.json", "report.txt",
+        "checkpoints", "best.safetensors", "views.safetensors", "original", "model",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "holds_work"),
+    [
+        ("settings.json", False),
+        ("checkpoints/step-1.safetensors.unfinished", False),
+        ("checkpoints/step-1.safetensors", True),
+        ("best.safetensors", True),
+        ("report.json", True),
+    ],
+)
+def test_what_another_beginning_would_throw_away(
+    tmp_path: Path, name: str, holds_work: bool
+) -> None:
+    write_whole(tmp_path / name, b"x")
+    run = RunDirectory(tmp_path)
+    assert run.holds_work == holds_work
+    assert (run.began, run.finished) == (name == "settings.json", name == "report.json")
+
+
+def test_a_long_difference_is_cut_short(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r'photos was "x+\.\.\., is 1'):
+        refuse_differences(tmp_path, {"photos": "x" * 500}, {"photos": 1})
+
+
+def test_what_was_measured_is_read_back_and_another_version_s_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "settings.json"
+    assert recorded_precision(path) is None
+    write_json(path, {"basis": {}})
+    assert recorded_precision(path) is None
+    assert recorded_threads(path) is None
+    measured = MeasuredPrecision("bf16", 2.0, 1.0)
+    write_json(path, {"measured_precision": asdict(measured)})
+    assert recorded_precision(path) == measured
+    write_json(path, {"measured_precision": {"speed": 1}})
+    with pytest.raises(DamageError, match="another version"):
+        recorded_precision(path)
 
 
 def test_what_differs_is_named(tmp_path: Path) -> None:

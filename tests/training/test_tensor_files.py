@@ -101,6 +101,15 @@ def test_a_file_without_a_digest_is_refused(tmp_path: Path) -> None:
         read_tensors(tmp_path / "x.safetensors")
 
 
+@pytest.mark.parametrize("digest", ["abc", 7])
+def test_a_digest_that_is_none_is_refused(tmp_path: Path, digest: object) -> None:
+    path = tmp_path / "x.safetensors"
+    text = json.dumps({"__metadata__": {"sha256": digest}}).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text)
+    with pytest.raises(DamageError, match="no SHA-256 of its own"):
+        read_tensors(path)
+
+
 @pytest.mark.parametrize("place", ["before_tensors", "between_tensors", "after_tensors"])
 def test_a_failure_while_writing_leaves_what_was_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
