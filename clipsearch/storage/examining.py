@@ -73,6 +73,7 @@ def row_faults(connection: Connection) -> Iterator[RowFault]:
         "concepts": _concepts,
     }.items():
         try:
+            yield from _numbers(connection, table)
             yield from examine(connection)
         except DamageError as error:
             yield RowFault(table, 0, error.message)
@@ -85,6 +86,12 @@ def row_counts(connection: Connection) -> dict[str, int]:
         "ORDER BY name"
     )
     return {name: connection.value(f'SELECT count(*) FROM "{name}"') for (name,) in names}
+
+
+def _numbers(connection: Connection, table: str) -> Iterator[RowFault]:
+    """Rows are counted from 1: searches and snapshots begin there, and never meet others."""
+    for (row_id,) in connection.rows(f"SELECT id FROM {table} WHERE id < {row_rules.FIRST_ID}"):
+        yield RowFault(table, row_id, f"no row has the number {row_id}")
 
 
 def _meta(connection: Connection) -> Iterator[RowFault]:

@@ -21,6 +21,8 @@ from clipsearch.storage.records import (
 from clipsearch.types import ModelInfo
 
 HASH_SIZE = 32
+# SQLite numbers rows from here; a smaller number is damage, also of a row that is good otherwise.
+FIRST_ID = 1
 
 
 def fault_by(rule: Callable[..., str | None], *columns: object) -> str | None:

@@ -134,7 +134,7 @@ class _Rescue:
         insert = f'INSERT INTO "{table.name}" ({", ".join(table.columns)}) VALUES ({marks})'
         for row_id, values in rows:
             self._found[table.name] += 1
-            if self._fault(table.name, values) is None:
+            if row_id >= row_rules.FIRST_ID and self._fault(table.name, values) is None:
                 # Not allowed: a row that is there already, or refers to one that is lost.
                 self._db.insert_if_allowed(insert, (row_id, *values[1:]))
 

@@ -38,6 +38,14 @@ def test_a_whole_library_has_no_fault(path: Path) -> None:
     catalogue.close()
 
 
+@pytest.mark.parametrize("table", ["contents", "embeddings", "photos", "folders", "concepts"])
+@pytest.mark.parametrize("number", [0, -7])
+def test_a_number_that_no_row_has_is_told(path: Path, table: str, number: int) -> None:
+    """Searches begin at row 1: an embedding before it would never be found, nor missed."""
+    found = faults_after(path, f"UPDATE {table} SET id = {number} WHERE id = 1")
+    assert (table, number, f"no row has the number {number}", None) in found
+
+
 # STRICT is what keeps a column to its type: damage does not ask it.
 LOOSE = "UPDATE sqlite_master SET sql = replace(sql, ') STRICT', ')') WHERE name = '{}'"
 

@@ -117,6 +117,9 @@ BAD_ROWS: dict[str, tuple[str, str, int]] = {
         "UPDATE embeddings SET content_id = 9999 WHERE id = 9", "embeddings", 1
     ),
     "embedding without model": ("UPDATE embeddings SET model_id = 9 WHERE id = 9", "embeddings", 1),
+    "embedding before all others": (
+        "UPDATE embeddings SET id = 0 WHERE id = 9", "embeddings", 1
+    ),
     "name's embedding": (
         "UPDATE concept_embeddings SET checksum = 1", "concept_embeddings", 1
     ),
