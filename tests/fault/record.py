@@ -13,12 +13,16 @@ REPOSITORY = Path(__file__).parents[2]
 
 @dataclass(frozen=True)
 class Result:
-    """One test: the rows it proves, what it came to, and in what kind of run that was."""
+    """One test: the rows it proves, what it came to, and in what kind of run that was.
+
+    `trials` is how many times the tier's number of trials it made.
+    """
 
     test: str
     rows: tuple[str, ...]
     outcome: str
     seconds: float
+    trials: float
     run: str
 
 
@@ -40,12 +44,12 @@ def runs_of(results: Iterable[Result]) -> str:
     return "; ".join(dict.fromkeys(result.run for result in results))
 
 
-def describe_run(tier: str, factor: float) -> str:
-    """What a result depends on: trials, Python, machine, and the commit."""
+def describe_run(tier: str) -> str:
+    """What a result depends on: the tier, Python, the machine and the commit."""
     git = ["git", "-C", str(REPOSITORY), "describe", "--always", "--dirty"]
     said = subprocess.run(git, capture_output=True, text=True, check=False)
     return (
-        f"tier {tier}, {factor:g} times its trials, Python {platform.python_version()}, "
+        f"tier {tier}, Python {platform.python_version()}, "
         f"{platform.system()} on {os.cpu_count()} cores of {platform.machine()}, "
         f"commit {said.stdout.strip() or 'unknown'}"
     )

@@ -11,6 +11,7 @@ Tests say which rows they prove with `@pytest.mark.row("A1")`.
 """
 
 import ast
+import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -44,6 +45,7 @@ class Proof:
 
     outcomes: list[str] = field(default_factory=list)
     seconds: float = 0.0
+    trials: float = math.inf
     waiting: str = ""
 
     def verdict(self, row: Row) -> str:
@@ -53,6 +55,13 @@ class Proof:
         if self.outcomes:
             return "pass"
         return self.waiting or row.state or "open"
+
+    def figures(self) -> tuple[str, str, str]:
+        """How many tests, which share of the trials the least of them made, how many seconds."""
+        if not self.outcomes:
+            return "", "", ""
+        share = "all" if self.trials == 1 else f"{self.trials:g} of them"
+        return str(len(self.outcomes)), share, f"{self.seconds:.1f}"
 
 
 def read_rows() -> list[Row]:
@@ -108,7 +117,8 @@ class Collector:
 
     def __init__(self, config: pytest.Config) -> None:
         self._tier: str = config.getoption("--tier")
-        self._run = describe_run(self._tier, config.getoption("--trials"))
+        self._factor: float = config.getoption("--trials")
+        self._run = describe_run(self._tier)
         self._file: Path | None = config.getoption("--fault-table")
         self._record: Path | None = config.getoption("--fault-record")
         self._is_worker = hasattr(config, "workeroutput")
@@ -136,7 +146,7 @@ class Collector:
         # After the call comes the teardown; or, for a worker that crashed, "???".
         if self._is_worker or report.when in ("setup", "call"):
             return
-        result = result_of(self._reports.pop(report.nodeid), self._run)
+        result = result_of(self._reports.pop(report.nodeid), self._factor, self._run)
         self._results.append(result)
         if self._record is not None:
             append_result(self._record, result)
@@ -159,7 +169,7 @@ class Collector:
         return sorted({row for r in self._results if r.outcome == "skip" for row in r.rows})
 
 
-def result_of(reports: Iterable[pytest.TestReport], run: str) -> Result:
+def result_of(reports: Iterable[pytest.TestReport], trials: float, run: str) -> Result:
     """What a test's setup, call and teardown came to."""
     rows: dict[str, None] = {}
     outcome, seconds = "pass", 0.0
@@ -170,7 +180,7 @@ def result_of(reports: Iterable[pytest.TestReport], run: str) -> Result:
             outcome = "fail"
         elif report.skipped and outcome == "pass":
             outcome = "skip"
-    return Result(report.nodeid, tuple(rows), outcome, seconds, run)
+    return Result(report.nodeid, tuple(rows), outcome, seconds, trials, run)
 
 
 @pytest.fixture(scope="session")
@@ -182,15 +192,15 @@ def trials(pytestconfig: pytest.Config) -> Trials:
 
 
 def table(rows: Iterable[Row], results: list[Result], tier: str) -> str:
-    """The rows as Markdown, with how many tests proved each and how long they took."""
+    """The rows as Markdown: with how many tests, which share of the tier's trials, how long."""
     lines = [
         "# The fault matrix",
         "",
         f"Made by the suite itself ({runs_of(results)}): "
         f"`python3 run.py {'test' if tier == COMMIT else tier} --fault-table FILE`.",
         "",
-        "| row | priority | tier | what must hold | outcome | tests | seconds |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
+        "| row | priority | tier | what must hold | outcome | tests | trials | seconds |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     proofs = proofs_of(results, tier)
     counts: defaultdict[str, int] = defaultdict(int)
@@ -198,9 +208,8 @@ def table(rows: Iterable[Row], results: list[Result], tier: str) -> str:
         proof = proofs[row.name]
         verdict = proof.verdict(row)
         counts[verdict.partition(":")[0]] += 1
-        tests, seconds = len(proof.outcomes) or "", f"{proof.seconds:.1f}" if proof.outcomes else ""
-        columns = (row.name, row.priority, row.tier, row.promise, verdict, tests, seconds)
-        lines.append("| " + " | ".join(map(str, columns)) + " |")
+        columns = (row.name, row.priority, row.tier, row.promise, verdict, *proof.figures())
+        lines.append(f"| {' | '.join(columns)} |")
     total = ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items()))
     ran = f"{len(results)} tests ran, for {sum(r.seconds for r in results) / 60:.0f} minutes"
     return "\n".join([*lines, "", f"{total}. {ran}.", ""])
@@ -216,4 +225,5 @@ def proofs_of(results: Iterable[Result], tier: str) -> defaultdict[str, Proof]:
         for name in result.rows:
             proofs[name].outcomes.append(result.outcome)
             proofs[name].seconds += result.seconds
+            proofs[name].trials = min(proofs[name].trials, result.trials)
     return proofs

@@ -6,7 +6,18 @@ from types import SimpleNamespace
 import pytest
 
 from tests.fault.record import Result, append_result, read_results, runs_of
-from tests.fault.table import COMMIT, NIGHTLY, ROW, Collector, Proof, Row, proved, read_rows, table
+from tests.fault.table import (
+    COMMIT,
+    NIGHTLY,
+    ROW,
+    Collector,
+    Proof,
+    Row,
+    proofs_of,
+    proved,
+    read_rows,
+    table,
+)
 
 
 def test_rows_are_written_as_they_should_be() -> None:
@@ -41,16 +52,23 @@ def test_the_worst_outcome_of_a_rows_tests_is_the_rows() -> None:
     assert Proof().verdict(Row("X2", "P0", COMMIT, "not built: it", "holds")) == "not built: it"
 
 
-def result(test: str, *rows: str, outcome: str = "pass", run: str = "here") -> Result:
-    return Result(test, rows, outcome, 30.25, run)
+def result(
+    test: str, *rows: str, outcome: str = "pass", trials: float = 1, run: str = "here"
+) -> Result:
+    return Result(test, rows, outcome, 30.25, trials, run)
 
 
 def test_the_table_counts_what_it_shows() -> None:
     rows = [Row("X1", "P0", COMMIT, "", "holds"), Row("X2", "P1", NIGHTLY, "", "holds too")]
     text = table(rows, [result("a", "X1"), result("b")], COMMIT)
-    assert "| X1 | P0 | commit | holds | pass | 1 | 30.2 |" in text
-    assert "| X2 | P1 | nightly | holds too | open |  |  |" in text
+    assert "| X1 | P0 | commit | holds | pass | 1 | all | 30.2 |" in text
+    assert "| X2 | P1 | nightly | holds too | open |  |  |  |" in text
     assert text.endswith("1 open, 1 pass. 2 tests ran, for 1 minutes.\n")
+
+
+def test_a_row_is_proved_as_far_as_the_least_of_its_tests_went() -> None:
+    proofs = proofs_of([result("a", "X1"), result("b", "X1", trials=0.25)], NIGHTLY)
+    assert proofs["X1"].figures() == ("2", "0.25 of them", "60.5")
 
 
 def test_a_run_in_pieces_is_one_record_in_which_the_last_result_counts(tmp_path: Path) -> None:

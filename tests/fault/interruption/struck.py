@@ -19,16 +19,24 @@ def count_calls(subject: Subject, interposer: Interposer) -> dict[str, int]:
     return read_counts(report)
 
 
+def every_point(calls: Mapping[str, int], actions: Mapping[str, tuple[str, ...]]) -> list[Fault]:
+    """Each call of an undisturbed run, met by each of its kind's actions."""
+    return [
+        Fault(call, at, action)
+        for call, kinds in actions.items()
+        for action in kinds
+        for at in range(1, calls[call] + 1)
+    ]
+
+
 def points(
     calls: Mapping[str, int], actions: Mapping[str, tuple[str, ...]], wanted: int
 ) -> list[Fault]:
-    """All points, or `wanted` of them: the first and the last of each kind, the rest by chance."""
+    """So many of all points: the first and the last of each kind, the rest by chance."""
     ends: list[Fault] = []
     between: list[Fault] = []
-    for call, kinds in actions.items():
-        for action in kinds:
-            for at in range(1, calls[call] + 1):
-                (ends if at in (1, calls[call]) else between).append(Fault(call, at, action))
+    for fault in every_point(calls, actions):
+        (ends if fault.at in (1, calls[fault.call]) else between).append(fault)
     chance = seeded("points", wanted)
     chosen = chance.sample(between, min(len(between), max(0, wanted - len(ends))))
     return (ends if len(ends) <= wanted else chance.sample(ends, wanted)) + chosen

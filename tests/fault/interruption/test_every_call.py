@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+from collections.abc import Mapping
 
 import pytest
 
@@ -9,6 +10,7 @@ from tests.fault.faults import CALLS, Fault, Interposer
 from tests.fault.interruption.struck import (
     Publication,
     count_calls,
+    every_point,
     points,
     prepare_publication,
     strike_index,
@@ -35,6 +37,16 @@ def calls(
 @pytest.fixture(scope="module")
 def publication(album: Album, tmp_path_factory: pytest.TempPathFactory) -> Publication:
     return prepare_publication(Subject(album, tmp_path_factory.mktemp("published")))
+
+
+def some(
+    calls: Mapping[str, int],
+    actions: Mapping[str, tuple[str, ...]],
+    trials: Trials,
+    at_commits: int,
+) -> list[Fault]:
+    """So many points at commits, and all of them at night."""
+    return points(calls, actions, trials(at_commits, len(every_point(calls, actions))))
 
 
 def index_under(subjects: Subjects, interposer: Interposer, faults: list[Fault]) -> int:
@@ -81,7 +93,7 @@ def test_strace_counts_the_same_calls(subjects: Subjects, calls: dict[str, int])
 def test_killed_in_place_of_any_call(
     subjects: Subjects, interposer: Interposer, calls: dict[str, int], trials: Trials
 ) -> None:
-    faults = points(calls, DEADLY_ACTIONS, trials(46, 10_000))
+    faults = some(calls, DEADLY_ACTIONS, trials, 46)
     assert index_under(subjects, interposer, faults) > 0
 
 
@@ -96,7 +108,7 @@ def test_killed_in_publishing_a_snapshot(
         strike_publication(subject, interposer, publication, fault)
         shutil.rmtree(subject.folder)
 
-    assert for_each(points(PUBLISHING, actions, trials(14, 1000)), trial) > 0
+    assert for_each(some(PUBLISHING, actions, trials, 14), trial) > 0
 
 
 @pytest.mark.row("A6")
@@ -104,7 +116,7 @@ def test_a_power_cut_at_any_call(
     subjects: Subjects, interposer: Interposer, calls: dict[str, int], trials: Trials
 ) -> None:
     """What was not synced is gone, as on a disk that loses its cache."""
-    faults = points(calls, dict.fromkeys(CALLS, ("power",)), trials(8, 10_000))
+    faults = some(calls, dict.fromkeys(CALLS, ("power",)), trials, 8)
     assert index_under(subjects, interposer, faults) > 0
 
 
@@ -113,7 +125,7 @@ def test_one_call_fails_or_all_do_from_then_on(
     subjects: Subjects, interposer: Interposer, calls: dict[str, int], trials: Trials
 ) -> None:
     actions = dict.fromkeys(CALLS, ("EIO", "ENOSPC", "EIO+", "ENOSPC+"))
-    faults = points(calls, actions, trials(8, 10_000))
+    faults = some(calls, actions, trials, 8)
     assert index_under(subjects, interposer, faults) > 0
 
 
@@ -122,7 +134,7 @@ def test_a_sync_fails_and_its_bytes_are_lost(
     subjects: Subjects, interposer: Interposer, calls: dict[str, int], trials: Trials
 ) -> None:
     actions = {"fsync": ("lose",), "fdatasync": ("lose",)}
-    assert index_under(subjects, interposer, points(calls, actions, trials(4, 10_000))) > 0
+    assert index_under(subjects, interposer, some(calls, actions, trials, 4)) > 0
 
 
 @pytest.mark.row("B3", "B4")
@@ -137,4 +149,4 @@ def test_publishing_fails(
         strike_publication(subject, interposer, publication, fault)
         shutil.rmtree(subject.folder)
 
-    assert for_each(points(PUBLISHING, actions, trials(6, 1000)), trial) > 0
+    assert for_each(some(PUBLISHING, actions, trials, 6), trial) > 0
