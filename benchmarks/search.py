@@ -183,7 +183,7 @@ def make(directory: Path, size: Size, towers: Towers, texts: Floats, models: Pat
 
 def measure_recall(library: Library, size: Size, asked: Floats) -> None:
     """recall@10 of the library's own search, with other queries than its index was chosen by."""
-    snapshot = library._usable_snapshot(*library._active())
+    snapshot = library._answering().usable_snapshot()
     if snapshot is None:
         size.index = "none"
         return

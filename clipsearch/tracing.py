@@ -11,10 +11,9 @@ from clipsearch.photos.files import file_stat
 from clipsearch.photos.hashing import hash_file
 from clipsearch.photos.ignored_by import ignoring_rule
 from clipsearch.storage.catalogue import Catalogue, RegisteredModel
-from clipsearch.storage.layout import snapshot_name
+from clipsearch.storage.model_snapshot import ModelSnapshot
 from clipsearch.storage.records import PhotoRecord
 from clipsearch.storage.snapshot_file import UnusableSnapshot
-from clipsearch.storage.snapshot_standing import snapshot_header
 from clipsearch.types import FileStat, same_file
 
 State = Literal["live", "missing", "problem", "ignored", "not indexed"]
@@ -166,10 +165,11 @@ def _embeddings(library: Library, rows: Mapping[int, int]) -> tuple[EmbeddingTra
 
 
 def _embedding(library: Library, model: RegisteredModel, row_id: int) -> EmbeddingTrace:
-    name = snapshot_name(model.info.fingerprint)
+    snapshot = ModelSnapshot(library.catalogue, library.directory, model.model_id, model.info)
+    name = snapshot.path.name
     held, generation, beside = None, None, None
     try:
-        header = snapshot_header(library.catalogue, library.directory, model)
+        header = snapshot.counted_header()
         if header is None:
             beside = "there is no snapshot"
         elif row_id > header.last_embedding_id:

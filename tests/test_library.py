@@ -11,7 +11,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from clipsearch import library as library_module
 from clipsearch.errors import (
     DamageError,
     LockedError,
@@ -20,9 +19,11 @@ from clipsearch.errors import (
     UsageError,
 )
 from clipsearch.library import Library
+from clipsearch.storage import model_snapshot
 from clipsearch.storage.half_floats import unit_rows
+from clipsearch.storage.model_snapshot import ModelSnapshot
 from clipsearch.storage.snapshot_choice import IndexPolicy
-from clipsearch.storage.snapshot_file import SnapshotHeader
+from clipsearch.storage.snapshot_file import SnapshotHeader, UnusableSnapshot
 from clipsearch.storage.vectors import Snapshot, verify_snapshot
 from clipsearch.types import Floats, Ids, PhotoFilter
 from tests.storage.small_library import (
@@ -54,7 +55,7 @@ def library(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Library]:
     """200 photos in ten folders, with a snapshot that is used although it is small."""
-    monkeypatch.setattr(library_module, "WITHOUT_SNAPSHOT", 0)
+    monkeypatch.setattr(model_snapshot, "WITHOUT_SNAPSHOT", 0)
     policy = getattr(request, "param", None)
     with Library.open(tmp_path / "library", create=True, policy=policy) as opened:
         catalogue = opened.catalogue
@@ -101,6 +102,10 @@ def expected(library: Library, k: int, wanted: PhotoFilter | None = None) -> lis
         ranked = sorted(scored, key=lambda one: (-np.float32(one[1] @ query), one[0]))
         answers.append([content_id for content_id, _ in ranked[:k]])
     return answers
+
+
+def snapshot_of(library: Library) -> ModelSnapshot:
+    return ModelSnapshot(library.catalogue, library.directory, 1, MODEL)
 
 
 def nearest(library: Library, k: int, wanted: PhotoFilter | None = None) -> list[list[int]]:
@@ -155,7 +160,7 @@ def test_photos_newer_than_the_snapshot_are_found(
     for wanted in (None, PhotoFilter(("new",)), PhotoFilter(("new", "3"))):
         assert nearest(library, 20, wanted) == expected(library, 20, wanted)
     assert len(searches) == 3
-    assert library.snapshot_fault() == "embeddings were added since"
+    assert library.rebuild_snapshot()
 
 
 @BOTH_KINDS
@@ -188,7 +193,7 @@ def test_changed_and_deleted_photos_count_at_once(library: Library) -> None:
 def test_erased_and_encoded_again_photos_count_once(library: Library) -> None:
     root = library.catalogue.roots()[0]
     erase_embeddings(library.catalogue, 1, [4, 5])
-    assert library.snapshot_fault() == "embeddings were erased since"
+    assert not snapshot_of(library).is_complete()
     assert set(nearest(library, 300)[0]) == set(range(1, 201)) - {4, 5}
     add(library.catalogue, [photo(root, "3/3.jpg", "3")])
     for wanted in (None, PhotoFilter(("3",))):
@@ -211,13 +216,12 @@ def test_forgetting_a_root_removes_its_photos_at_once(library: Library) -> None:
 def test_a_snapshot_is_rebuilt_only_when_it_has_to_be(library: Library) -> None:
     path = next(library.directory.glob("*.faiss"))
     before = path.stat()
-    assert library.snapshot_fault() is None
     assert not library.rebuild_snapshot()
     after = path.stat()
     assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
     add(library.catalogue, [photo(library.catalogue.roots()[0], "new.jpg", "new")])
     assert library.rebuild_snapshot()
-    assert library.snapshot_fault() is None
+    assert not library.rebuild_snapshot()
     assert nearest(library, 20) == expected(library, 20)
 
 
@@ -225,26 +229,26 @@ def test_refreshing_rebuilds_only_what_makes_searching_slow(
     library: Library, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = library.catalogue.roots()[0]
-    monkeypatch.setattr(library_module, "BESIDE_SNAPSHOT", 10)
+    monkeypatch.setattr(model_snapshot, "BESIDE_SNAPSHOT", 10)
     add(library.catalogue, [photo(root, f"{i}.jpg", f"few {i}") for i in range(10)])
     assert not library.refresh_snapshot()
     add(library.catalogue, [photo(root, "last.jpg", "last")])
     assert library.refresh_snapshot()
-    assert library.snapshot_fault() is None
+    assert not library.rebuild_snapshot()
     erase_embeddings(library.catalogue, 1, [5])
     assert library.refresh_snapshot()
-    assert library.snapshot_fault() is None
+    assert not library.rebuild_snapshot()
     next(library.directory.glob("*.faiss")).unlink()
-    monkeypatch.setattr(library_module, "WITHOUT_SNAPSHOT", 500)
+    monkeypatch.setattr(model_snapshot, "WITHOUT_SNAPSHOT", 500)
     assert not library.refresh_snapshot()
-    monkeypatch.setattr(library_module, "WITHOUT_SNAPSHOT", 200)
+    monkeypatch.setattr(model_snapshot, "WITHOUT_SNAPSHOT", 200)
     assert library.refresh_snapshot()
 
 
 def test_refreshing_reads_the_old_snapshot_once(
     library: Library, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(library_module, "WITHOUT_SNAPSHOT", 0)
+    monkeypatch.setattr(model_snapshot, "WITHOUT_SNAPSHOT", 0)
     erase_embeddings(library.catalogue, 1, [5])
     reads: list[Path] = []
 
@@ -252,7 +256,7 @@ def test_refreshing_reads_the_old_snapshot_once(
         reads.append(path)
         return verify_snapshot(path, library_id, fingerprint, dim)
 
-    monkeypatch.setattr(library_module, "verify_snapshot", counted)
+    monkeypatch.setattr(model_snapshot, "verify_snapshot", counted)
     assert library.refresh_snapshot()
     assert len(reads) == 1
 
@@ -290,7 +294,6 @@ def test_a_damaged_snapshot_changes_no_answer_and_is_replaced(
     before = nearest(library, 20)
     assert callable(damage)
     damage(next(library.directory.glob("*.faiss")))
-    assert library.snapshot_fault() is not None
     assert nearest(library, 20) == before
     assert len(searches) == 1, "the damaged snapshot was searched"
     assert library.rebuild_snapshot()
@@ -306,7 +309,8 @@ def test_the_snapshot_of_another_library_is_not_believed(library: Library, tmp_p
         root = second.catalogue.add_root(ROOT, 1, 2)
         add(second.catalogue, [photo(root, f"{i}.jpg", f"second {i}") for i in range(200)])
         shutil.copy(path, second.directory / path.name)
-        assert second.snapshot_fault() == "it belongs to another library"
+        with pytest.raises(UnusableSnapshot, match="it belongs to another library"):
+            snapshot_of(second).header()
         assert nearest(second, 20) == expected(second, 20)
 
 
@@ -325,7 +329,8 @@ def test_a_restored_backup_does_not_believe_a_snapshot_of_the_lost_future(
     with Library.open(tmp_path / "backup") as restored:
         add(restored.catalogue, [photo(root, f"{i}.jpg", f"other {i}") for i in range(20)])
         shutil.copy(snapshot, restored.directory / snapshot.name)
-        assert restored.snapshot_fault() == "it was made from another state of the library"
+        with pytest.raises(UnusableSnapshot, match="it was made from another state of the library"):
+            snapshot_of(restored).header()
         assert nearest(restored, 250) == expected(restored, 250)
 
 
@@ -362,22 +367,22 @@ def test_equal_vectors_are_ordered_by_id_with_and_without_a_snapshot(library: Li
 def test_a_snapshot_of_an_empty_library_is_replaced_and_not_extended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(library_module, "WITHOUT_SNAPSHOT", 0)
-    monkeypatch.setattr(library_module, "BESIDE_SNAPSHOT", 0)
+    monkeypatch.setattr(model_snapshot, "WITHOUT_SNAPSHOT", 0)
+    monkeypatch.setattr(model_snapshot, "BESIDE_SNAPSHOT", 0)
     with Library.open(tmp_path / "library", create=True) as library:
         catalogue = library.catalogue
         catalogue.activate_model(catalogue.register_model(MODEL))
         assert library.rebuild_snapshot()
         add(catalogue, [photo(catalogue.add_root(b"/photos", 1, 2), "a.jpg", "dog")])
         assert library.refresh_snapshot()
-        assert library.snapshot_fault() is None
+        assert not library.rebuild_snapshot()
         assert library.nearest(QUERIES[:1], 5)[0].tolist() == [[1]]
 
 
 def test_a_small_library_is_searched_without_its_snapshot(
     library: Library, searches: list[Ids | None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(library_module, "WITHOUT_SNAPSHOT", 200)
+    monkeypatch.setattr(model_snapshot, "WITHOUT_SNAPSHOT", 200)
     assert nearest(library, 20) == expected(library, 20)
     assert searches == []
 
@@ -416,12 +421,12 @@ def test_vectors_in_blocks_are_those_of_the_catalogue(
 def test_a_library_with_lists_grows_without_learning_them_again(
     library: Library, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(library_module, "BESIDE_SNAPSHOT", 10)
+    monkeypatch.setattr(model_snapshot, "BESIDE_SNAPSHOT", 10)
     with Library.open(library.directory, policy=IndexPolicy(exact_ms=0.0)) as lists:
         next(lists.directory.glob("*.faiss")).unlink()
         lists.typical_queries = lambda: QUERIES
         assert lists.refresh_snapshot()
-        first = lists._header(MODEL)
+        first = snapshot_of(lists).header()
         assert (first.index.kind, first.index.trained_rows) == ("ivf", 200)
         root = lists.catalogue.roots()[0]
         for round_number in range(3):
@@ -429,16 +434,16 @@ def test_a_library_with_lists_grows_without_learning_them_again(
             add(lists.catalogue, [photo(root, f"{name}.jpg", name) for name in new])
             erase_embeddings(lists.catalogue, 1, [7 + round_number])
             assert lists.refresh_snapshot()
-            header = lists._header(MODEL)
+            header = snapshot_of(lists).header()
             assert header.rows == 200 + 59 * (round_number + 1)
             assert header.index.trained_rows == 200
             assert header.generation > first.generation
-            assert lists.snapshot_fault() is None
+            assert not lists.rebuild_snapshot()
             agree = zip(nearest(lists, 10), expected_with_embedding(lists, 10), strict=True)
             assert np.mean([len(set(a) & set(b)) for a, b in agree]) >= 9.5
         add(lists.catalogue, [photo(root, f"many {i}.jpg", f"many {i}") for i in range(60)])
         assert lists.refresh_snapshot()
-        assert lists._header(MODEL).index.trained_rows == 437
+        assert snapshot_of(lists).header().index.trained_rows == 437
 
 
 def expected_with_embedding(library: Library, k: int) -> list[list[int]]:
@@ -450,29 +455,29 @@ def expected_with_embedding(library: Library, k: int) -> list[list[int]]:
 def test_an_exact_index_that_grew_too_slow_becomes_lists(
     library: Library, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(library_module, "BESIDE_SNAPSHOT", 0)
+    monkeypatch.setattr(model_snapshot, "BESIDE_SNAPSHOT", 0)
     root = library.catalogue.roots()[0]
     add(library.catalogue, [photo(root, "a.jpg", "a")])
     assert library.refresh_snapshot()
-    assert library._header(MODEL).index.kind == "exact"
-    assert library._header(MODEL).index.lists == 2, "extended, not made anew"
+    assert snapshot_of(library).header().index.kind == "exact"
+    assert snapshot_of(library).header().index.lists == 2, "extended, not made anew"
     with Library.open(library.directory, policy=IndexPolicy(exact_ms=0.0)) as slow:
         add(slow.catalogue, [photo(root, "b.jpg", "b")])
         assert slow.refresh_snapshot()
-        assert slow._header(MODEL).index.kind == "ivf"
+        assert snapshot_of(slow).header().index.kind == "ivf"
 
 
 def test_a_row_damaged_while_it_is_open_changes_no_answer(library: Library) -> None:
     before = nearest(library, 20)
     path = next(library.directory.glob("*.faiss"))
-    head = library._header(MODEL).head_size
+    head = snapshot_of(library).header().head_size
     with Library.open(library.directory) as opened:
         assert opened.has_snapshot()
         with path.open("r+b") as file:
             file.seek(head + 40)
             file.write(b"\x55\x55")
         assert nearest(opened, 20) == before
-        assert opened._snapshot is None
+        assert not opened.has_snapshot()
         assert nearest(opened, 20) == before
 
 
@@ -683,7 +688,7 @@ def test_any_history_is_answered_as_a_dictionary_would(
     tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, changes: list
 ) -> None:
     """The model: path -> [content, is it there]. Contents without an embedding are not found."""
-    monkeypatch.setattr(library_module, "WITHOUT_SNAPSHOT", 0)
+    monkeypatch.setattr(model_snapshot, "WITHOUT_SNAPSHOT", 0)
     files: dict[tuple[int, int], tuple[str, bool]] = {}
     unencoded: set[str] = set()
     with Library.open(tmp_path_factory.mktemp("history"), create=True) as library:
@@ -744,7 +749,7 @@ def _agree(library: Library, contents: set[str], wanted: PhotoFilter | None = No
 def test_a_snapshot_without_the_newest_erased_rows_is_up_to_date(library: Library) -> None:
     erase_embeddings(library.catalogue, 1, [200])
     assert library.refresh_snapshot()
-    assert library.snapshot_fault() is None
+    assert not library.rebuild_snapshot()
     assert 200 not in nearest(library, 300)[0]
 
 

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from clipsearch import library as library_module
 from clipsearch.encoders import Towers, load_towers
 from clipsearch.encoders.fake import FAKE, FakeImageEncoder, FakeTextEncoder
 from clipsearch.errors import ModelMismatchError, QueryError, StorageError, UsageError
 from clipsearch.library import Library
 from clipsearch.query import parse_query
 from clipsearch.searching import SearchAnswer, query_vector, search
+from clipsearch.storage import model_snapshot
 from clipsearch.types import ImageEncoder
 from tests.indexing.album import Album, vector_of
 from tests.storage.small_library import add, photo, random_units
@@ -273,7 +273,7 @@ SHARES = {"every": 1, "half": 2, "tenth": 10, "hundredth": 100}
 @pytest.fixture
 def large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Library]:
     """A library whose snapshot is used, with equal scores among it."""
-    monkeypatch.setattr(library_module, "WITHOUT_SNAPSHOT", 0)
+    monkeypatch.setattr(model_snapshot, "WITHOUT_SNAPSHOT", 0)
     with Library.open(tmp_path / "large", create=True) as library:
         catalogue = library.catalogue
         catalogue.activate_model(catalogue.register_model(FAKE))

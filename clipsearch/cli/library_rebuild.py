@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from clipsearch.cli.output import Column, say, say_json, say_table
 from clipsearch.cli.progress import size
-from clipsearch.library import WITHOUT_SNAPSHOT
+from clipsearch.storage.model_snapshot import WITHOUT_SNAPSHOT
 
 if TYPE_CHECKING:
     from clipsearch.storage.snapshot_comparing import Comparison, Measured

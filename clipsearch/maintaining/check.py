@@ -18,8 +18,8 @@ from clipsearch.storage.layout import (
     snapshot_name,
     temporary_files,
 )
+from clipsearch.storage.model_snapshot import ModelSnapshot
 from clipsearch.storage.snapshot_file import UnusableSnapshot
-from clipsearch.storage.snapshot_standing import snapshot_header
 from clipsearch.types import Progress, no_progress
 
 _PART_OF_TABLE: dict[str, Part] = {
@@ -78,12 +78,14 @@ def _of_row(fault: RowFault) -> Finding:
 
 
 def _check_snapshot(library: Library, model: RegisteredModel) -> Iterator[Finding]:
-    name = snapshot_name(model.info.fingerprint)
+    snapshot = ModelSnapshot(library.catalogue, library.directory, model.model_id, model.info)
     try:
-        snapshot_header(library.catalogue, library.directory, model)
+        snapshot.counted_header()
     except UnusableSnapshot as reason:
         # Nobody asks the snapshot of a model that does not answer.
-        yield Finding("snapshot", f"{name} cannot be used: {reason}", is_damage=model.active)
+        yield Finding(
+            "snapshot", f"{snapshot.path.name} cannot be used: {reason}", is_damage=model.active
+        )
 
 
 def _unknown_snapshots(directory: Path, models: list[RegisteredModel]) -> Iterator[Finding]:

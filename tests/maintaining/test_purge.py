@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from clipsearch import library as library_module
 from clipsearch.encoders.fake import FAKE
 from clipsearch.errors import LockedError, StorageError, UsageError
 from clipsearch.library import Library
 from clipsearch.maintaining import PurgePlan, check, plan_model_purge, plan_purge, purge
+from clipsearch.storage import model_snapshot
 from clipsearch.storage.erasing import Erased
 from clipsearch.storage.lock import writer_lock
 from tests.indexing.album import Album, write_photo
@@ -285,7 +285,7 @@ def test_the_space_is_given_back_even_when_no_snapshot_finds_room(
     album: Album, fail_at: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     miss(album, "0/02.png")
-    monkeypatch.setattr(library_module, "WITHOUT_SNAPSHOT", 0)
+    monkeypatch.setattr(model_snapshot, "WITHOUT_SNAPSHOT", 0)
     with Library.open(album.library) as library:
         database = library.catalogue._db
         database.change("INSERT INTO models VALUES (9, 'large', hex(zeroblob(50000)))")

@@ -132,16 +132,17 @@ from pathlib import Path
 # Another user may not be able to import anything more.
 import faiss, shutil, tempfile
 import numpy as np
-from clipsearch import library
 from clipsearch.errors import StorageError
+from clipsearch.library import Library
+from clipsearch.storage import model_snapshot
 from tests.storage.small_library import ROOT, random_units
 
-library.WITHOUT_SNAPSHOT = int(sys.argv[2])
+model_snapshot.WITHOUT_SNAPSHOT = int(sys.argv[2])
 if os.getuid() == 0:
     os.setgroups([])
     os.setgid(65534)
     os.setuid(65534)
-with library.Library.open(Path(sys.argv[1])) as opened:
+with Library.open(Path(sys.argv[1])) as opened:
     ids, _ = opened.nearest(random_units(np.random.default_rng(0), 1), 30)
     print(sorted(ids[0].tolist()) == opened.catalogue.live_contents().tolist(), ids.size)
     for change in (lambda: opened.catalogue.add_root(b"/new", 1, 1), opened.rebuild_snapshot):
