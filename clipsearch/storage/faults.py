@@ -5,6 +5,7 @@ first bytes, before SQLite touches them. Everything else is told by SQLite's res
 (https://sqlite.org/rescode.html).
 """
 
+import errno
 import os
 import sqlite3
 from pathlib import Path
@@ -46,13 +47,15 @@ def inspect_header(path: Path) -> int:
     """Check the first bytes of a catalogue; its schema version.
 
     Raises StorageError when it is not there, cannot be read or is another program's; DamageError
-    when it is cut short or not SQLite at all.
+    when it is cut short, not SQLite at all or on a broken sector.
     """
     try:
         with path.open("rb") as file:
             beginning = file.read(_FIRST_PAGE)
             size = os.fstat(file.fileno()).st_size
     except OSError as error:
+        if error.errno == errno.EIO:
+            raise damaged(path, "its disk cannot read its beginning") from error
         raise StorageError(
             f"The catalogue {path} cannot be read ({error.strerror})", "Check its permissions."
         ) from error

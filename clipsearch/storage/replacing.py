@@ -47,7 +47,7 @@ def replace_catalogue(directory: Path, known_models: Sequence[ModelInfo]) -> Rep
     The damaged file is kept, never changed but for its log, which SQLite may bring into it. At any
     moment either it or the complete new one has the catalogue's name. It must not be open in this
     process. Raises LockedError when another process uses the library, StorageError when it cannot
-    be written.
+    be written, or its disk reads nothing at all.
     """
     path = directory / CATALOGUE_NAME
     temporary = _with(path, f".repaired{TEMPORARY_SUFFIX}")
@@ -58,6 +58,7 @@ def replace_catalogue(directory: Path, known_models: Sequence[ModelInfo]) -> Rep
             write_empty_catalogue(temporary)
             with open_pages(path, log_to_salvage(path), PAGE_SIZE) as pages:
                 kept = salvage(pages, temporary, known_models)
+            _refuse_nothing(kept, path)
             _finish(temporary)
             reach("after_salvage")
             return Replacement(kept, _publish(temporary, path))
@@ -78,6 +79,15 @@ def log_to_salvage(path: Path) -> Path:
         if kept.exists() and filecmp.cmp(kept, path, shallow=False):
             return aside
     return log
+
+
+def _refuse_nothing(kept: Salvage, path: Path) -> None:
+    """A disk that gives nothing at all just now is no reason to put an empty library there."""
+    if not any(kept.kept.values()) and path.stat().st_size and not _beginning(path):
+        raise StorageError(
+            f"The disk can read nothing of the catalogue {path}",
+            "Check the disk, or restore the library from a backup.",
+        )
 
 
 def _finish(temporary: Path) -> None:
@@ -157,9 +167,8 @@ def _be_alone(path: Path) -> None:
     log into the file. A file that SQLite cannot open is not open anywhere; one without any page
     would cost its log. Raises LockedError.
     """
-    with path.open("rb") as file:
-        if file.read(len(MAGIC)) != MAGIC:
-            return
+    if _beginning(path) != MAGIC:
+        return
     with closing(sqlite3.connect(path, timeout=BUSY_SECONDS)) as database:
         try:
             database.execute("PRAGMA journal_mode = DELETE")
@@ -173,3 +182,12 @@ def _be_alone(path: Path) -> None:
                     f"Another process is using the library {path.parent}",
                     "Wait until it has finished, or stop it.",
                 ) from error
+
+
+def _beginning(path: Path) -> bytes:
+    """The first bytes of a file; b"" where the disk cannot read them."""
+    with path.open("rb") as file:
+        try:
+            return file.read(len(MAGIC))
+        except OSError:
+            return b""

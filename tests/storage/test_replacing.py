@@ -1,5 +1,6 @@
 """A damaged catalogue is replaced by one of its good rows, wherever the damage and the kill are."""
 
+import errno
 import os
 import random
 import resource
@@ -9,7 +10,9 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable
+from io import FileIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -497,6 +500,55 @@ def test_a_disk_error_is_one_line_and_leaves_nothing_behind(
         replace_catalogue(path.parent, [])
     assert path.read_bytes() == before
     assert sorted(p.name for p in path.parent.iterdir()) == [CATALOGUE_NAME, "lock"]
+
+
+class BadSector(FileIO):
+    """A file of which the disk cannot read the first `bad` bytes."""
+
+    bad = 1 << 60
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if self.tell() < self.bad:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return super().read(size)
+
+
+@pytest.fixture
+def bad_sectors(path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    real = Path.open
+
+    def open_it(opened: Path, *arguments: Any, **options: Any) -> Any:
+        return BadSector(path) if opened == path else real(opened, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", open_it)
+    return path
+
+
+def test_a_first_page_on_a_broken_sector_is_told_and_costs_its_rows_only(
+    bad_sectors: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(BadSector, "bad", PAGE)
+    with pytest.raises(
+        DamageError, match=r"catalogue\.sqlite is damaged: its disk cannot read"
+    ) as told:
+        Catalogue(bad_sectors)
+    assert "check --repair" in str(told.value)
+    kept = replace_catalogue(bad_sectors.parent, [])
+    assert kept.salvage.kept["photos"] >= PHOTOS
+    monkeypatch.undo()
+    assert is_whole(bad_sectors)
+
+
+def test_a_disk_that_reads_nothing_keeps_its_catalogue(
+    bad_sectors: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An empty one in its place would be believed by the next index run."""
+    with pytest.raises(StorageError, match=r"can read nothing of .*catalogue\.sqlite.*a backup"):
+        replace_catalogue(bad_sectors.parent, [])
+    monkeypatch.undo()
+    assert is_whole(bad_sectors)
+    assert pairs(bad_sectors) == expected_pairs()
+    assert sorted(p.name for p in bad_sectors.parent.iterdir()) == [CATALOGUE_NAME, "lock"]
 
 
 @pytest.mark.row("B2")
