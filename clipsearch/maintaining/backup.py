@@ -1,5 +1,6 @@
 """A copy of the catalogue that is a library by itself."""
 
+import errno
 import os
 import shutil
 import sqlite3
@@ -20,6 +21,8 @@ from clipsearch.storage.layout import CATALOGUE_NAME, open_private, sync_dir
 from clipsearch.storage.lock import writer_lock
 
 _UNFINISHED = ".unfinished-clipsearch-backup"
+# Where freeing space helps; EFBIG is also a limit on the size of files.
+_FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +57,18 @@ def back_up(library: Library, destination: Path) -> Backup:
             _give_name(temporary, final)
             reach("after_backup_rename")
     except (sqlite3.Error, OSError, StorageError) as error:
-        # What was said of the original is said of the copy: that is what is being written.
-        reason = error.__cause__ if isinstance(error, StorageError) else error
-        raise no_space(final, getattr(reason, "strerror", None) or reason) from error
+        raise _failure(final, error) from error
     return Backup(final, (final / CATALOGUE_NAME).stat().st_size, rows)
+
+
+def _failure(final: Path, error: Exception) -> StorageError:
+    """What a failed copy means: a full disk, or a place where nothing can be written."""
+    # What was said of the original is said of the copy: that is what is being written.
+    reason = error.__cause__ or error if isinstance(error, StorageError) else error
+    if isinstance(reason, OSError) and reason.errno not in _FULL:
+        what = f"{final} cannot be written ({reason.strerror or reason})"
+        return StorageError(what, "Name another place.")
+    return no_space(final, getattr(reason, "strerror", None) or reason)
 
 
 def _new_name(destination: Path) -> Path:
@@ -69,9 +80,6 @@ def _new_name(destination: Path) -> Path:
         raise UsageError(f"{destination} is there already", "Name another place for the backup.")
     if not destination.parent.is_dir():
         raise UsageError(f"There is no folder {destination.parent}", "Make it, or name another.")
-    if not os.access(destination.parent, os.W_OK):
-        # Told apart from a full disk, where freeing space would help.
-        raise StorageError(f"{destination.parent} cannot be written", "Name another place.")
     return destination
 
 

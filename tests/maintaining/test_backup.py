@@ -1,11 +1,13 @@
 """A backup is a whole library of one moment, or there is none."""
 
+import errno
 import os
 import resource
 import sqlite3
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -77,14 +79,32 @@ def test_not_inside_the_library_itself(album: Album, place: str) -> None:
     assert names(album.library) == before
 
 
-def test_a_place_that_cannot_be_written_is_not_called_full(
-    album: Album, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("number", "told"),
+    [
+        (errno.EROFS, r"copy cannot be written \(Read-only file system\)\. Name another place"),
+        (errno.EACCES, r"copy cannot be written \(Permission denied\)\. Name another place"),
+        (errno.ENOSPC, r"copy cannot be written \(No space left .*MB are free there\. Free some"),
+        (errno.EDQUOT, r"copy cannot be written \(Disk quota .*MB are free there\. Free some"),
+    ],
+)
+def test_a_place_that_cannot_be_written_is_told_apart_from_a_full_one(
+    album: Album, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, told: str
 ) -> None:
+    def refuse(*arguments: str | Path) -> str:
+        raise OSError(number, os.strerror(number))
+
     with Library.open(album.library) as library:
-        # Tests may run as root, who may write everywhere: a read-only disk as the system tells it.
-        monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != tmp_path)
-        with pytest.raises(StorageError, match=r"cannot be written\. Name another place"):
+        # Tests may run as root, who may write everywhere.
+        monkeypatch.setattr(tempfile, "mkdtemp", refuse)
+        with pytest.raises(StorageError, match=told):
             back_up(library, tmp_path / "copy")
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="this system has no /proc")
+def test_where_the_system_keeps_no_files_nobody_is_told_to_free_space(album: Album) -> None:
+    with pytest.raises(StorageError, match=r"/proc/x cannot be written .*Name another place"):
+        make(album, Path("/proc/x"))
 
 
 def test_in_a_folder_that_is_there_a_dated_one_is_made(album: Album, tmp_path: Path) -> None:
@@ -104,7 +124,7 @@ def test_a_name_that_was_taken_meanwhile_is_left_alone(
             (tmp_path / "copy" / "photo.jpg").write_text("mine")
 
     monkeypatch.setattr(backup, "reach", taken)
-    with pytest.raises(StorageError, match="cannot be written"):
+    with pytest.raises(StorageError, match=r"cannot be written \(.*not empty\)\. Name another"):
         make(album, tmp_path / "copy")
     assert names(tmp_path / "copy") == ["photo.jpg"]
     assert not list(tmp_path.glob(".*"))
