@@ -93,6 +93,7 @@ class Library:
             return
         with writer_lock(self.directory):
             self.catalogue.require_in_place()
+            self.catalogue.fit_journal()
             sweep_temporary(self.directory)
             self._writers += 1
             try:

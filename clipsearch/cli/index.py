@@ -10,7 +10,7 @@ import typer
 from clipsearch.cli.arguments import as_paths, examples
 from clipsearch.cli.escape import path_fields, visible, visible_path
 from clipsearch.cli.failures import INTERRUPTED
-from clipsearch.cli.opening import model_to_index_with
+from clipsearch.cli.opening import model_to_index_with, warn_of_network_disk
 from clipsearch.cli.options import JsonProgressOption, LibraryOption, QuietOption
 from clipsearch.cli.output import counted, note, say, say_json
 from clipsearch.cli.progress import duration, showing_progress
@@ -130,6 +130,7 @@ def index(
         _say_json(summary)
     else:
         _say_words(summary)
+    warn_of_network_disk(directory)
     return _exit_code(summary)
 
 

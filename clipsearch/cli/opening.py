@@ -1,9 +1,10 @@
 """What most commands begin with: the library, the model it belongs to, the towers that answer."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clipsearch.cli.escape import visible
+from clipsearch.cli.escape import visible, visible_path
 from clipsearch.cli.output import note
 from clipsearch.cli.progress import size
 from clipsearch.errors import ClipsearchError, StorageError
@@ -66,6 +67,18 @@ def model_to_index_with(directory: Path, asked: str | None, progress: "Progress"
         if name is None and "--model starter" not in str(error):
             error.remedy = f"{error.remedy} Or add --model starter: it needs no download".strip()
         raise
+
+
+def warn_of_network_disk(directory: Path) -> None:
+    """Say that a library is where several machines may reach it, and what that costs."""
+    from clipsearch.storage.network_disks import network_type
+
+    kind = network_type(directory)
+    if kind is not None:
+        note(
+            f"clipsearch: the library {visible_path(os.fsencode(directory))} is on a network disk "
+            f"({kind}): use it from one machine at a time."
+        )
 
 
 def announce(name: str) -> None:

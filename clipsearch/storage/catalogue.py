@@ -98,6 +98,14 @@ class Catalogue:
                 "Run the command again.",
             )
 
+    def fit_journal(self) -> None:
+        """Record changes in the way that suits the disk: not every one can keep a log.
+
+        Belongs under the writer lock. Raises LockedError when that has to change while another
+        process has the catalogue open.
+        """
+        self._db.fit_journal()
+
     def reading(self) -> AbstractContextManager[None]:
         """Everything read inside comes from one generation, whatever others commit meanwhile."""
         return self._db.reading()

@@ -5,7 +5,7 @@ import sqlite3
 from pathlib import Path
 
 from clipsearch.errors import StorageError
-from clipsearch.storage.connection import Connection, connect_inspected
+from clipsearch.storage.connection import Connection, connect_inspected, fit_journal
 from clipsearch.storage.faults import damaged, inspect_header, log_of, no_space
 from clipsearch.storage.layout import (
     TEMPORARY_SUFFIX,
@@ -99,6 +99,6 @@ def _prepare(path: Path) -> None:
     try:
         database.execute(f"PRAGMA page_size = {PAGE_SIZE}")
         database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        database.execute("PRAGMA journal_mode = WAL")
+        fit_journal(database, path)
     finally:
         database.close()

@@ -1,5 +1,6 @@
 """One connection to the catalogue file, in whatever way the file can be opened."""
 
+import contextlib
 import os
 import sqlite3
 import threading
@@ -17,10 +18,12 @@ from clipsearch.storage.faults import (
     NO_SPACE,
     damaged,
     has_log,
+    journal_of,
     log_of,
     meaning_of,
     primary_code,
 )
+from clipsearch.storage.network_disks import network_type
 
 if TYPE_CHECKING:
     import tempfile
@@ -50,7 +53,8 @@ class Connection:
                 "foreign_keys = ON",
                 "trusted_schema = OFF",
                 "cell_size_check = ON",
-                "synchronous = FULL",
+                # FULL, and a rollback journal's removal is synced too: that is what commits.
+                "synchronous = EXTRA",
                 "temp_store = MEMORY",
                 "cache_size = -16000",
             ):
@@ -114,6 +118,7 @@ class Connection:
             copy = sqlite3.connect(target)
             try:
                 self._db.backup(copy)
+                fit_journal(copy, target)
             finally:
                 copy.close()
 
@@ -127,6 +132,14 @@ class Connection:
             self._run("PRAGMA wal_checkpoint(TRUNCATE)")
         finally:
             self._run("PRAGMA temp_store = MEMORY")
+
+    def fit_journal(self) -> None:
+        """Record changes in the way that suits the disk (see `fit_journal`). For the writer only.
+
+        Raises LockedError when that has to change while another process has the catalogue open.
+        """
+        with self._translated():
+            fit_journal(self._db, self.path)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -196,14 +209,15 @@ class Connection:
                     raise
                 # A full disk has no room for the file that coordinates readers and writers.
                 self.writable = False
-        if not has_log(self.path):
-            # WAL needs to write beside the file even to read it, unless told that nobody writes.
-            return _connect(self.path, "immutable=1", any_thread=any_thread)
         try:
             return _proven(_connect(self.path, "mode=ro", any_thread=any_thread))
         except sqlite3.OperationalError:
-            # A killed writer left committed changes in the log: they count, so read a copy.
-            return _connect(self._copied(), "mode=rw", any_thread=any_thread)
+            if has_log(self.path):
+                # A killed writer left committed changes in the log, which count, or half-made ones
+                # that its journal undoes: read a copy.
+                return _connect(self._copied(), "mode=rw", any_thread=any_thread)
+            # WAL needs to write beside the file even to read it, unless told that nobody writes.
+            return _connect(self.path, "immutable=1", any_thread=any_thread)
 
     def _copied(self) -> Path:
         # Rarely needed, and slow to import.
@@ -213,7 +227,9 @@ class Connection:
         self._copy = tempfile.TemporaryDirectory(prefix="clipsearch-")
         target = Path(self._copy.name) / self.path.name
         shutil.copyfile(self.path, target)
-        shutil.copyfile(log_of(self.path), log_of(target))
+        for beside in (log_of, journal_of):
+            with contextlib.suppress(FileNotFoundError):
+                shutil.copyfile(beside(self.path), beside(target))
         return target
 
 
@@ -236,6 +252,17 @@ def connect_inspected(path: Path, inspect: Callable[[Path], None]) -> Connection
         if file is None or all(connection.file != file for connection in _open):
             inspect(path)
         return Connection(path)
+
+
+def fit_journal(database: sqlite3.Connection, path: Path) -> None:
+    """Let a catalogue record its changes in a log, or in a journal on a network disk.
+
+    Those who use a log (WAL) share memory, which two machines do not; a rollback journal needs
+    only locks. Raises sqlite3.Error when that has to change while somebody else has it open.
+    """
+    wanted = "wal" if network_type(path.parent) is None else "delete"
+    if database.execute("PRAGMA journal_mode").fetchone()[0] != wanted:
+        database.execute(f"PRAGMA journal_mode = {wanted}").fetchone()
 
 
 def _file_at(path: Path) -> tuple[int, int] | None:

@@ -72,7 +72,7 @@ def inspect_header(path: Path) -> int:
         )
     pages, page_size = int.from_bytes(header[28:32], "big"), int.from_bytes(header[16:18], "big")
     # 65536 does not fit its two bytes and is written as 1. While a log exists, the rest may be
-    # in there.
+    # in there; while a journal does, it was never written.
     if not has_log(path) and size < pages * (65536 if page_size == 1 else page_size):
         raise damaged(path, "its end is missing")
     return version
@@ -135,9 +135,21 @@ def log_of(path: Path) -> Path:
     return path.with_name(f"{path.name}-wal")
 
 
+def journal_of(path: Path) -> Path:
+    """SQLite's rollback journal beside a catalogue on a network disk."""
+    return path.with_name(f"{path.name}-journal")
+
+
 def has_log(path: Path) -> bool:
-    """Whether a catalogue has changes that so far are only in its log."""
+    """Whether the file alone is not the catalogue: changes are in its log, or undone by its
+    journal.
+    """
+    return has_bytes(log_of(path)) or has_bytes(journal_of(path))
+
+
+def has_bytes(path: Path) -> bool:
+    """Whether a file is there, and not empty."""
     try:
-        return log_of(path).stat().st_size > 0
+        return path.stat().st_size > 0
     except OSError:
         return False

@@ -16,7 +16,7 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +25,15 @@ from clipsearch.failpoints import reach
 from clipsearch.storage.catalogue_file import PAGE_SIZE, require_one_file, write_empty_catalogue
 from clipsearch.storage.connection import Connection
 from clipsearch.storage.examining import structure_faults
-from clipsearch.storage.faults import BUSY_SECONDS, MAGIC, log_of, meaning_of, no_space
+from clipsearch.storage.faults import (
+    BUSY_SECONDS,
+    MAGIC,
+    has_bytes,
+    journal_of,
+    log_of,
+    meaning_of,
+    no_space,
+)
 from clipsearch.storage.layout import CATALOGUE_NAME, TEMPORARY_SUFFIX, sweep_temporary, sync_dir
 from clipsearch.storage.lock import writer_lock
 from clipsearch.storage.pages import open_pages
@@ -56,6 +64,7 @@ def replace_catalogue(directory: Path, known_models: Sequence[ModelInfo]) -> Rep
         try:
             reach("before_salvage")
             write_empty_catalogue(temporary)
+            _undo_half_change(path)
             with open_pages(path, log_to_salvage(path), PAGE_SIZE) as pages:
                 kept = salvage(pages, temporary, known_models)
             _refuse_nothing(kept, path)
@@ -66,6 +75,20 @@ def replace_catalogue(directory: Path, known_models: Sequence[ModelInfo]) -> Rep
             raise meaning_of(error, path) or no_space(path, error) from error
         finally:
             sweep_temporary(directory)
+
+
+def _undo_half_change(path: Path) -> None:
+    """Let SQLite put back, from its journal, the pages that a killed writer had begun to change.
+
+    Only on a network disk is there a journal. Where SQLite gives up, rows prove themselves.
+    """
+    if not has_bytes(journal_of(path)):
+        return
+    with (
+        closing(sqlite3.connect(path, timeout=BUSY_SECONDS)) as database,
+        suppress(sqlite3.DatabaseError, UnicodeDecodeError),
+    ):
+        database.execute("SELECT count(*) FROM sqlite_master").fetchone()
 
 
 def log_to_salvage(path: Path) -> Path:

@@ -80,7 +80,7 @@ def salvage(pages: Pages, target: Path, known_models: Sequence[ModelInfo]) -> Sa
         connection.rows("PRAGMA journal_mode = MEMORY")
         with connection.transaction():
             kept = _Rescue(connection, pages, known_models).run()
-        connection.rows("PRAGMA journal_mode = WAL")
+        connection.fit_journal()
         return kept
     finally:
         connection.close()

@@ -69,7 +69,7 @@ def examine(library: Path, scratch: Path) -> Holding:
     copy = scratch / f"examined-{os.urandom(4).hex()}"
     copy.mkdir()
     try:
-        for name in ("catalogue.sqlite", "catalogue.sqlite-wal"):
+        for name in ("catalogue.sqlite", "catalogue.sqlite-wal", "catalogue.sqlite-journal"):
             if (library / name).exists():
                 shutil.copyfile(library / name, copy / name)
         with closing(sqlite3.connect(copy / "catalogue.sqlite")) as database:
