@@ -4,6 +4,7 @@ Each child is a process of its own: a kill costs the seconds that torch takes to
 """
 
 import random
+import shutil
 import signal
 import time
 
@@ -12,6 +13,7 @@ import pytest
 from clipsearch.finetuning import Finished
 from clipsearch.training.states import newest_state
 from clipsearch.training.tensor_files import read_tensors
+from tests.fault.table import Trials
 from tests.finetuning.tiny_run import Workshop
 
 # Saved after every step: 9 steps, 3 evaluations, up to 3 best weights.
@@ -65,13 +67,15 @@ def test_killed_at_a_named_point(undisturbed: Workshop, point: str) -> None:
 
 
 @pytest.mark.row("J2")
-def test_killed_again_and_again_at_any_moment(undisturbed: Workshop) -> None:
+def test_killed_again_and_again_at_any_moment(undisturbed: Workshop, trials: Trials) -> None:
     moments = random.Random(3)
-    name = "killed-at-random"
-    for _ in range(4):
-        child = undisturbed.begun(name, save_seconds=0.0)
-        time.sleep(moments.uniform(0.5, 4.0))
-        child.kill()
-        child.join()
-        everything_saved_is_whole(undisturbed, name)
-    ends_like_the_undisturbed_one(undisturbed, name)
+    for number in range(trials(1, 50)):
+        name = f"killed-at-random-{number}"
+        for _ in range(4):
+            child = undisturbed.begun(name, save_seconds=0.0)
+            time.sleep(moments.uniform(0.5, 4.0))
+            child.kill()
+            child.join()
+            everything_saved_is_whole(undisturbed, name)
+        ends_like_the_undisturbed_one(undisturbed, name)
+        shutil.rmtree(undisturbed.folder / name)
