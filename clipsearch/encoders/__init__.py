@@ -5,6 +5,7 @@ queries, `load_bulk_encoder` for encoding many photos. The name `fake` is a mode
 for tests; it is always installed.
 """
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +37,10 @@ __all__ = [
     "require_own",
     "verify",
 ]
+
+# Before anything imports onnxruntime: it writes an id of this machine into the home folder then,
+# and within a minute asks the network for its makers' address.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 
 @dataclass(frozen=True, slots=True)
