@@ -15,6 +15,8 @@ from clipsearch.indexing.scan import Candidate, PendingFile, RootScan
 BRAKE_SHARE = 0.5
 # Below this number the brake would only be in the way of small folders.
 BRAKE_MINIMUM = 10
+# Seconds: those of cameras and file servers, and time zones on disks that know none.
+CLOCKS_DIFFER = 86_400.0
 
 
 def root_identity(path: bytes) -> tuple[int, int] | None:
@@ -66,17 +68,27 @@ def _does_not_exist(path: bytes, folder: int | None) -> bool:
 def is_other_volume(scan: RootScan) -> bool:
     """Whether what lies there is not what the catalogue knows: not one file is a known photo.
 
-    Either none has a known photo's place, nor its size and time at another; or many have its name
-    and none its size: memory cards are like that, each has its IMG_0001.
+    Either none has a known photo's place, nor its size and time at another; or all have its name
+    and none its size: memory cards are like that, each has its IMG_0001. A few such files may just
+    as well be edited photos, unless they are as they were before the root was last looked through.
     """
     if scan.confirmed:
         return False
-    if scan.matched:
-        return scan.matched >= BRAKE_MINIMUM
+    if scan.replaced:
+        return scan.replaced >= BRAKE_MINIMUM or _were_there_before(scan)
     known = {(c.stat.size, c.stat.mtime_ns) for c in scan.candidates}
     if not known or not scan.pending or scan.scope.start:
         return False
     return all(_size_and_time(scan, file) not in known for file in scan.pending)
+
+
+def _were_there_before(scan: RootScan) -> bool:
+    """Whether all files in the place of known photos are older than the last scan of the root.
+
+    That scan met other files there: whoever edits or replaces one makes it younger.
+    """
+    scanned_at = scan.scope.root.scanned_at
+    return scanned_at is not None and scan.replaced_ns / 1e9 < scanned_at - CLOCKS_DIFFER
 
 
 def _size_and_time(scan: RootScan, file: PendingFile) -> tuple[int, int] | None:

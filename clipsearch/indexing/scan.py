@@ -56,15 +56,17 @@ class Candidate:
 class RootScan:
     """What the scan of one scope found.
 
-    `matched` files lie where the catalogue has a photo; `confirmed` ones also have its size. The
-    size, because it survives a restored backup or another disk, as inodes and times do not.
-    `devices` are those that confirmed photos were read from.
+    `confirmed` files lie where the catalogue has a row and have its size: it survives a restored
+    backup or another disk, as inodes and times do not. `replaced` ones lie where it has a photo and
+    have another size; the last of them changed at `replaced_ns`. `devices` are those that confirmed
+    files were read from.
     """
 
     scope: Scope
     found: int = 0
-    matched: int = 0
     confirmed: int = 0
+    replaced: int = 0
+    replaced_ns: int = 0
     devices: set[int] = field(default_factory=set)
     pending: list[PendingFile] = field(default_factory=list)
     candidates: list[Candidate] = field(default_factory=list)
@@ -117,10 +119,7 @@ def _compare_folder(
         tally.found += 1
         row = known.pop(file.name, None)
         if row is not None:
-            result.matched += 1
-            if row.stat.size == file.stat.size:
-                result.confirmed += 1
-                result.devices.add(row.stat.device)
+            _compare_size(result, row, file.stat)
         if row is None or not _is_settled(row, file.stat, retry=retry):
             result.pending.append(_pending(result.scope.root, folder.path, file, row))
         else:
@@ -142,6 +141,16 @@ def _compare_folder(
         elif folder.complete:
             emptied = _is_empty(folder)
             result.candidates.append(_candidate(result.scope.root, folder.path, name, row, emptied))
+
+
+def _compare_size(result: RootScan, row: KnownPhoto, stat: FileStat) -> None:
+    if row.stat.size == stat.size:
+        result.confirmed += 1
+        result.devices.add(row.stat.device)
+    elif row.content_id is not None:
+        result.replaced += 1
+        # Windows keeps the time of a file's creation where others keep that of its last change.
+        result.replaced_ns = max(result.replaced_ns, stat.mtime_ns, stat.ctime_ns)
 
 
 def _pending(root: Root, folder: bytes, file: FoundFile, row: KnownPhoto | None) -> PendingFile:

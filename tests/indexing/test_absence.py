@@ -3,13 +3,17 @@
 import os
 import shutil
 import sqlite3
+from collections.abc import Iterable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from clipsearch.photos import walk as walking
+from clipsearch.photos.reading import PhotoReader
+from clipsearch.types import FileStat, PhotoProblem
 from tests.indexing.album import Album, adds_up
 
 EXPECTED = {f"{i % 3}/{i:02}.png": (i * 8, 255 - i * 8, 99) for i in range(30)}
@@ -239,3 +243,87 @@ def test_a_photo_that_is_ignored_now_is_hidden_and_comes_back(album: Album) -> N
     assert album.stored().keys() == EXPECTED.keys() - {"1/01.png"}
     rules.unlink()
     back_again(album)
+
+
+def few(tmp_path: Path) -> tuple[Album, dict[str, tuple[int, int, int]]]:
+    """An album of five photos, last looked through three days from now."""
+    album = Album(tmp_path)
+    expected = {f"IMG_{i}.png": (i * 40, 255 - i * 40, 7) for i in range(5)}
+    for name, colour in expected.items():
+        album.add(name, colour)
+    album.index()
+    with closing(sqlite3.connect(album.library / "catalogue.sqlite")) as database:
+        database.execute("UPDATE roots SET scanned_at = scanned_at + 3 * 86400")
+        database.commit()
+    return album, expected
+
+
+def put_others(album: Album, names: Iterable[str]) -> None:
+    for name in names:
+        # Another size in pixels, so another size in bytes.
+        Image.new("RGB", (90, 70), (9, 9, 9)).save(album.photos / name)
+
+
+@pytest.mark.row("C3", "C5")
+def test_a_card_with_few_photos_of_the_same_names_is_known_by_their_age(tmp_path: Path) -> None:
+    album, expected = few(tmp_path)
+    away = album.photos.rename(tmp_path / "away")
+    album.photos.mkdir()
+    put_others(album, expected)
+    for _ in range(2):
+        summary = album.index()
+        assert [root.state for root in summary.roots] == ["other-volume"]
+        assert adds_up(summary)
+        album.check(expected)
+    shutil.rmtree(album.photos)
+    away.rename(album.photos)
+    assert album.index().complete
+    album.check(expected)
+
+
+@pytest.mark.parametrize("stamp", ["mtime_ns", "ctime_ns"])
+def test_few_photos_that_all_were_edited_are_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stamp: str
+) -> None:
+    """Editors may keep a file's time; that of its last change they cannot keep."""
+    album, expected = few(tmp_path)
+    put_others(album, expected)
+    real = walking.file_stat
+
+    def later(result: os.stat_result) -> FileStat:
+        stat = real(result)
+        return replace(stat, **{stamp: stat.mtime_ns + 3 * 86_400 * 10**9})
+
+    monkeypatch.setattr(walking, "file_stat", later)
+    assert album.index().changed == 5
+    album.check(dict.fromkeys(expected, (9, 9, 9)))
+
+
+def test_in_a_folder_that_was_never_looked_through_nothing_is_older(tmp_path: Path) -> None:
+    album, expected = few(tmp_path)
+    with closing(sqlite3.connect(album.library / "catalogue.sqlite")) as database:
+        database.execute("UPDATE roots SET scanned_at = NULL")
+        database.commit()
+    put_others(album, expected)
+    assert album.index().changed == 5
+
+
+@pytest.mark.row("C7")
+def test_photos_that_could_not_be_read_say_nothing_about_a_volume(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder that nobody might read was once taken for another disk when everybody might."""
+    album = Album(tmp_path)
+    expected = {f"{i}.png": (i * 10, 3, 3) for i in range(12)}
+    for name, colour in expected.items():
+        album.add(name, colour)
+
+    def fail(reader: PhotoReader, paths: Iterable[bytes], known: object) -> Iterator[PhotoProblem]:
+        for each in paths:
+            yield PhotoProblem(each, None, "unreadable", "permission denied")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(PhotoReader, "read", fail)
+        assert album.index().problems == {"unreadable": 12}
+    assert album.index().complete
+    album.check(expected)
