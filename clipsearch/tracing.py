@@ -10,11 +10,16 @@ from clipsearch.library import Library
 from clipsearch.photos.files import file_stat
 from clipsearch.photos.hashing import hash_file
 from clipsearch.photos.ignored_by import ignoring_rule
+from clipsearch.photos.in_hand import left_in
 from clipsearch.storage.catalogue import Catalogue, RegisteredModel
+from clipsearch.storage.layout import IN_HAND_NAME
 from clipsearch.storage.model_snapshot import ModelSnapshot
 from clipsearch.storage.records import PhotoRecord
 from clipsearch.storage.snapshot_file import UnusableSnapshot
 from clipsearch.types import FileStat, same_file
+
+# An index run's --exclude and --hidden are for that run, and kept nowhere.
+_LEFT_OUT = "that was told to leave it out (--exclude is written down nowhere)"
 
 State = Literal["live", "missing", "problem", "ignored", "not indexed"]
 
@@ -53,7 +58,8 @@ class PhotoTrace:
     `root` is the folder of the library that it is in, None for none, and `root_online` whether that
     is there. `why` says what led to the state: an ignore rule, a problem's reason. `record` is the
     catalogue's row, None for a file that has none. `copies` are other paths of the same content,
-    with whether each is missing.
+    with whether each is missing. `in_hand` is the number of runs in a row that were reading it when
+    they died, one that still reads it included.
     """
 
     path: bytes
@@ -65,6 +71,7 @@ class PhotoTrace:
     now: FileNow
     embeddings: tuple[EmbeddingTrace, ...] = ()
     copies: tuple[tuple[bytes, bool], ...] = ()
+    in_hand: int = 0
 
     @property
     def unchanged(self) -> bool | None:
@@ -102,7 +109,10 @@ def trace(library: Library, path: bytes) -> PhotoTrace:
     # Outside: an index run may just have written a snapshot of a newer generation.
     embeddings = _embeddings(library, rows)
     online = root is not None and os.path.isdir(root)
-    return PhotoTrace(path, root, online, state, why, record, now, embeddings, tuple(copies))
+    in_hand = left_in(library.directory / IN_HAND_NAME).get(path, 0)
+    return PhotoTrace(
+        path, root, online, state, why, record, now, embeddings, tuple(copies), in_hand
+    )
 
 
 def _as_indexed(path: bytes) -> bytes:
@@ -132,27 +142,39 @@ def _look_at(path: bytes) -> FileNow:
 def _state(
     root: bytes | None, path: bytes, record: PhotoRecord | None, now: FileNow
 ) -> tuple[State, str]:
-    if record is not None:
-        return _state_of(record, now)
     if root is None:
         return "not indexed", "it is in no folder of this library"
+    rule = ignoring_rule(root, path[len(os.path.join(root, b"")) :]) if now.stat else None
+    if record is not None:
+        return _state_of(record, now, rule)
     if now.stat is None:
         return "not indexed", "there is no such file, and none was ever indexed there"
-    rule = ignoring_rule(root, path[len(os.path.join(root, b"")) :])
     if rule is not None:
         return "ignored", rule
     if now.content_hash is None:
         return "not indexed", f"it is passed over: {now.reason}"
-    return "not indexed", "it is newer than the last index run, or that was told to leave it out"
+    return "not indexed", f"it is newer than the last index run, or {_LEFT_OUT}"
 
 
-def _state_of(record: PhotoRecord, now: FileNow) -> tuple[State, str]:
+def _state_of(record: PhotoRecord, now: FileNow, rule: str | None) -> tuple[State, str]:
     if record.missing_since is not None:
-        back = "; it is there again, so the next index run finds it" if now.stat else ""
-        return "missing", f"an index run proved that it is gone{back}"
+        return _state_of_missing(record, now, rule)
+    later = "" if rule is None else f"; the next one leaves it out: {rule}"
     if record.kind is not None:
-        return "problem", f"{record.kind}: {record.reason}"
-    return "live", "an index run read it, and searches find it"
+        return "problem", f"{record.kind}: {record.reason}{later}"
+    return "live", f"an index run read it, and searches find it{later}"
+
+
+def _state_of_missing(record: PhotoRecord, now: FileNow, rule: str | None) -> tuple[State, str]:
+    """A missing row whose file is there was left out by a rule, or is back."""
+    if rule is not None:
+        return "ignored", rule
+    if now.stat is None:
+        return "missing", "an index run proved that it is gone"
+    back = "the next index run takes it back"
+    if same_file(record.stat, now.stat):
+        return "missing", f"an index run did not see it, or {_LEFT_OUT}; {back}"
+    return "missing", f"an index run proved that it is gone; it is there again, so {back}"
 
 
 def _embeddings(library: Library, rows: Mapping[int, int]) -> tuple[EmbeddingTrace, ...]:

@@ -26,6 +26,7 @@ EXAMPLES = examples(
 NOTHING_KNOWN = 1
 NOW = "the file now"
 PHOTO_ITSELF = "the photo, when it was read"
+IN_HAND = "an index run's record"
 
 # What is told of a fact: its name, where it comes from, the fact.
 _Fact = tuple[str, str, str]
@@ -65,6 +66,8 @@ def _facts(found: "PhotoTrace") -> Iterator[_Fact]:
     if record is not None:
         yield from _stored_facts(record, row)
     yield from _facts_now(found)
+    if found.in_hand:
+        yield "in hand", IN_HAND, _in_hand(found.in_hand)
     for embedding in found.embeddings:
         yield from _embedding_facts(embedding)
     for path, missing in found.copies:
@@ -91,6 +94,11 @@ def _facts_now(found: "PhotoTrace") -> Iterator[_Fact]:
         yield "content now", NOW, same
     if now.reason is not None:
         yield "file now", NOW, now.reason
+
+
+def _in_hand(runs: int) -> str:
+    again = "" if runs == 1 else f"; {runs} runs in a row"
+    return f"it is being read now, or was when a run died{again}"
 
 
 def _embedding_facts(embedding: "EmbeddingTrace") -> Iterator[_Fact]:
@@ -140,6 +148,7 @@ def _record(found: "PhotoTrace") -> dict[str, object]:
         "stored": None if found.record is None else _stored(found.record),
         "now": _now(found),
         "unchanged": found.unchanged,
+        "in_hand": found.in_hand,
         "embeddings": [_embedding(embedding) for embedding in found.embeddings],
         "copies": [{**path_fields(path), "missing": missing} for path, missing in found.copies],
     }

@@ -29,7 +29,7 @@ class InHand:
 
         A record that cannot be written is done without: it must not keep anybody from reading.
         """
-        self.left = _left_in(path)
+        self.left = left_in(path)
         self._path = path
         self._bytes: mmap.mmap | None = None
         with contextlib.suppress(OSError, ValueError):
@@ -60,7 +60,9 @@ class InHand:
             self._path.unlink(missing_ok=True)
 
 
-def _left_in(path: Path) -> dict[bytes, int]:
+def left_in(path: Path) -> dict[bytes, int]:
+    """The photos in hand by the record at `path`, of a run that died or still reads, each with the
+    number of runs in a row that had it so."""
     try:
         data = path.read_bytes()
     except OSError:

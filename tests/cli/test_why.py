@@ -1,6 +1,7 @@
 """`clipsearch why` as a program: for any name, indexed or not."""
 
 import os
+import struct
 
 import pytest
 
@@ -42,6 +43,15 @@ def test_every_fact_comes_with_its_source(indexed: Program) -> None:
     assert values["content now"] == values["stat now"] == "the same as stored"
     assert values["facts"] == "PNG, 40 x 30"
     assert values["copy"] == f"{indexed.album}/again.png"
+
+
+def test_the_photo_that_was_in_hand_when_a_run_died(indexed: Program) -> None:
+    path = os.fsencode(indexed.album / "red.png")
+    (indexed.library / "in-hand").write_bytes((struct.pack("<II", 2, len(path)) + path).ljust(8192))
+    assert facts(indexed, "album/red.png")["in hand"].endswith("when a run died; 2 runs in a row")
+    assert "in hand" not in facts(indexed, "album/blue.png")
+    (record,) = indexed.run("why", "album/red.png", "--json").records
+    assert record["in_hand"] == 2
 
 
 def test_programs_get_all_of_it(indexed: Program) -> None:
