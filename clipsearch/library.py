@@ -140,7 +140,7 @@ class Library:
 
     def remembered_contents(self, wanted: PhotoFilter) -> Ids | None:
         """What `contents_passing` gave for this filter, if nothing has changed since; else None."""
-        generation = self.catalogue.generation()
+        generation = self.catalogue.history.generation()
         if generation != self._passing_generation:
             self._passing.clear()
             self._passing_generation = generation

@@ -51,7 +51,7 @@ def test_a_photo_with_all_that_is_known_of_it(album: Album) -> None:
 def test_the_snapshot_that_holds_it_or_why_none_does(album: Album) -> None:
     with Library.open(album.library) as library:
         library.rebuild_snapshot()
-        generation = library.catalogue.generation()[0]
+        generation = library.catalogue.history.generation()[0]
     (embedding,) = ask(album, album.photos / "a.png").embeddings
     name = f"{FAKE.fingerprint[:16]}.faiss"
     assert (embedding.snapshot, embedding.generation) == (name, generation)

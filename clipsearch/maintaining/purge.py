@@ -60,7 +60,7 @@ def plan_purge(library: Library, days: float = DAYS) -> PurgePlan:
         online = {root.root_id for root in catalogue.roots() if _is_online(catalogue, root)}
         before = time.time() - days * _DAY_SECONDS
         chosen, offline, present = [], 0, 0
-        for photo in catalogue.missing_photos(before):
+        for photo in catalogue.erasing.missing_photos(before):
             if photo.root_id not in online:
                 offline += 1
             elif not _is_gone(photo.path):
@@ -69,7 +69,7 @@ def plan_purge(library: Library, days: float = DAYS) -> PurgePlan:
                 chosen.append(photo)
         ids = tuple(photo.photo_id for photo in chosen)
         paths = tuple(photo.path for photo in chosen)
-        return PurgePlan(catalogue.unneeded(ids), ids, paths, offline, present, before)
+        return PurgePlan(catalogue.erasing.unneeded(ids), ids, paths, offline, present, before)
 
 
 def plan_model_purge(library: Library, name: str) -> PurgePlan:
@@ -90,7 +90,7 @@ def plan_model_purge(library: Library, name: str) -> PurgePlan:
                 f"the model {name} is the one that answers",
                 "Index with another model first: clipsearch index --model NAME",
             )
-        return PurgePlan(catalogue.embeddings_by(_ids(chosen)), models=chosen)
+        return PurgePlan(catalogue.erasing.embeddings_by(_ids(chosen)), models=chosen)
 
 
 def purge(library: Library, plan: PurgePlan) -> Purge:
@@ -106,10 +106,10 @@ def purge(library: Library, plan: PurgePlan) -> Purge:
             models = _still_the_same(catalogue, plan)
             if catalogue.active_model_id() in _ids(models):
                 raise UsageError("that model answers by now", "Nothing was erased.")
-            erased = catalogue.erase_models(_ids(models))
+            erased = catalogue.erasing.erase_models(_ids(models))
             _remove_snapshots(library, models)
         else:
-            erased = catalogue.erase_missing(_still_missing(catalogue, plan))
+            erased = catalogue.erasing.erase_missing(_still_missing(catalogue, plan))
         # The space first: on a full disk a snapshot may only then find room.
         compacted = _compact(catalogue)
         library.refresh_snapshot()
@@ -124,7 +124,7 @@ def _still_the_same(catalogue: Catalogue, plan: PurgePlan) -> list[RegisteredMod
 
 def _still_missing(catalogue: Catalogue, plan: PurgePlan) -> list[int]:
     """The planned rows that are still those of the same files, and have been missing since."""
-    due = {photo.photo_id: photo.path for photo in catalogue.missing_photos(plan.before)}
+    due = {photo.photo_id: photo.path for photo in catalogue.erasing.missing_photos(plan.before)}
     planned = zip(plan.photo_ids, plan.paths, strict=True)
     return [photo_id for photo_id, path in planned if due.get(photo_id) == path]
 
@@ -172,7 +172,7 @@ def _remove_snapshots(library: Library, models: Sequence[RegisteredModel]) -> No
 
 def _compact(catalogue: Catalogue) -> bool:
     try:
-        catalogue.give_space_back()
+        catalogue.erasing.give_space_back()
     except (StorageError, LockedError):
         # A second copy does not fit. The free pages are filled by what is indexed next.
         return False

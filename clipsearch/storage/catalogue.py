@@ -5,17 +5,15 @@ something is one transaction, and every transaction is one generation. The table
 `schema`; the siblings of this module hold the statements, by subject.
 """
 
-import os
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from clipsearch.errors import StorageError
 from clipsearch.storage import (
     embedding_rows,
-    erasing,
     examining,
     liveness,
     model_rows,
@@ -27,7 +25,8 @@ from clipsearch.storage import (
 from clipsearch.storage.catalogue_file import create_catalogue_file, open_catalogue_file
 from clipsearch.storage.concepts import Concepts
 from clipsearch.storage.connection import Connection
-from clipsearch.storage.faults import damaged
+from clipsearch.storage.erasing import Erasing
+from clipsearch.storage.history import History
 from clipsearch.storage.records import (
     EmbeddingBlock,
     FailedPhoto,
@@ -68,7 +67,9 @@ class Catalogue:
         """Open an existing catalogue file; raises as `open_catalogue_file` does."""
         self.path = path
         self._db = open_catalogue_file(path)
+        self.history = History(self._db)
         self.concepts = Concepts(self._db)
+        self.erasing = Erasing(self._db, self.history)
         self._other_threads: Connection | None = None
         self._lock = threading.Lock()
 
@@ -110,32 +111,9 @@ class Catalogue:
         """Everything read inside comes from one generation, whatever others commit meanwhile."""
         return self._db.reading()
 
-    # Identity and history
-
     def library_id(self) -> str:
         """What tells this library from every other: 32 hex digits."""
         return str(self._db.value("SELECT library_id FROM meta"))
-
-    def generation(self) -> tuple[int, bytes]:
-        """The number of committed changes, and the random stamp of the last one."""
-        found = self._db.row(
-            "SELECT generation, stamp FROM generations ORDER BY generation DESC LIMIT 1"
-        )
-        if found is None:
-            raise damaged(self.path, "its history is gone")
-        number, stamp = found
-        return number, stamp
-
-    def has_generation(self, generation: int, stamp: bytes) -> bool:
-        """Whether this generation lies in this catalogue's own past."""
-        found = self._db.row(
-            "SELECT 1 FROM generations WHERE generation = ? AND stamp = ?", (generation, stamp)
-        )
-        return found is not None
-
-    def erased_generation(self) -> int:
-        """The last generation in which embeddings were erased; 0 for never."""
-        return int(self._db.value("SELECT erased_generation FROM meta"))
 
     # Models
 
@@ -144,7 +122,7 @@ class Catalogue:
         known = self._db.value("SELECT id FROM models WHERE fingerprint = ?", (info.fingerprint,))
         if known is not None:
             return model_rows.register_model(self._db, info)
-        with self._change():
+        with self.history.change():
             return model_rows.register_model(self._db, info)
 
     def models(self) -> list[RegisteredModel]:
@@ -162,7 +140,7 @@ class Catalogue:
 
     def activate_model(self, model_id: int) -> None:
         """Let this model answer from now on. The embeddings of the others stay."""
-        with self._change():
+        with self.history.change():
             self._db.change("UPDATE meta SET active_model = ?", (model_id,))
 
     # Roots and folders
@@ -173,20 +151,20 @@ class Catalogue:
 
     def add_root(self, path: bytes, device: int, inode: int) -> Root:
         """Add a folder of photos; `path` is absolute. An existing root is returned as it is."""
-        with self._change():
+        with self.history.change():
             return root_rows.add_root(self._db, path, device, inode)
 
     def merge_root(self, inner: Root, outer: Root) -> None:
         """Give the rows of `inner`, which lies inside `outer`, to `outer`. No path changes."""
-        with self._change():
+        with self.history.change():
             root_rows.merge_root(self._db, inner, outer)
 
     def forget_root(self, root: Root) -> int:
         """Erase a root with its photos, and what no other photo shares; the rows erased."""
-        with self._change():
+        with self.history.change():
             photos, embeddings = root_rows.forget_root(self._db, root)
             if embeddings:
-                self._record_erasure()
+                self.history.record_erasure()
             return photos
 
     def touch_root(self, root: Root, scanned_at: float) -> None:
@@ -270,7 +248,7 @@ class Catalogue:
         has an embedding by this model. Raises ValueError, and changes nothing, for a vector that is
         not finite, not of length 1 or of another dimension, and for a photo left without one.
         """
-        with self._change():
+        with self.history.change():
             contents = photo_changes.write_photos(self._db, photos, problems)
             embedding_rows.write_embeddings(self._db, model_id, vectors, contents)
 
@@ -278,7 +256,7 @@ class Catalogue:
         """Record that files are gone since `when` (epoch seconds, now); the rows changed."""
         if not photo_ids:
             return 0
-        with self._change():
+        with self.history.change():
             since = time.time() if when is None else when
             return photo_changes.mark_missing(self._db, photo_ids, since)
 
@@ -286,21 +264,21 @@ class Catalogue:
         """Record that files are there again; the rows changed."""
         if not photo_ids:
             return 0
-        with self._change():
+        with self.history.change():
             return photo_changes.mark_present(self._db, photo_ids)
 
     def doubt_photos(self, photo_ids: Sequence[int]) -> int:
         """Let the next index run read these files again, unchanged or not; the rows changed."""
         if not photo_ids:
             return 0
-        with self._change():
+        with self.history.change():
             return photo_changes.doubt_photos(self._db, photo_ids)
 
     def delete_photos(self, photo_ids: Sequence[int]) -> int:
         """Delete rows of files proved to have moved; the rows deleted. Embeddings stay."""
         if not photo_ids:
             return 0
-        with self._change():
+        with self.history.change():
             return photo_changes.delete_photos(self._db, photo_ids)
 
     def last_photo_id(self) -> int:
@@ -383,47 +361,3 @@ class Catalogue:
             counts = self.row_counts()
             self._db.back_up(target)
             return counts
-
-    def missing_photos(self, before: float) -> Iterator[erasing.MissingPhoto]:
-        """Files that have been missing since before a moment (seconds since the epoch)."""
-        return erasing.missing_photos(self._db, before)
-
-    def unneeded(self, photo_ids: Sequence[int]) -> erasing.Erased:
-        """What `erase_missing` would erase."""
-        with self.reading():
-            return erasing.unneeded(self._db, photo_ids)
-
-    def erase_missing(self, photo_ids: Sequence[int]) -> erasing.Erased:
-        """Erase photos that are still missing, and contents and embeddings that no photo has."""
-        with self._change():
-            self._record_erasure()
-            return erasing.erase_photos(self._db, photo_ids)
-
-    def embeddings_by(self, model_ids: Sequence[int]) -> erasing.Erased:
-        """What `erase_models` would erase."""
-        return erasing.embeddings_by(self._db, model_ids)
-
-    def erase_models(self, model_ids: Sequence[int]) -> erasing.Erased:
-        """Erase models that do not answer, with all their embeddings."""
-        with self._change():
-            self._record_erasure()
-            return erasing.erase_models(self._db, model_ids)
-
-    def give_space_back(self) -> None:
-        """Make the file as small as its content; for a moment both need room on the disk."""
-        self._db.compact()
-
-    @contextmanager
-    def _change(self) -> Iterator[None]:
-        """One transaction that becomes one generation."""
-        with self._db.transaction():
-            yield
-            self._db.change(
-                "INSERT INTO generations SELECT max(generation) + 1, ? FROM generations",
-                (os.urandom(8),),
-            )
-
-    def _record_erasure(self) -> None:
-        self._db.change(
-            "UPDATE meta SET erased_generation = (SELECT max(generation) + 1 FROM generations)"
-        )

@@ -38,7 +38,7 @@ class ModelSnapshot:
 
     def has_our_past(self, header: SnapshotHeader) -> bool:
         """Whether it was made from an earlier state of this very catalogue."""
-        return self.catalogue.has_generation(header.generation, bytes.fromhex(header.stamp))
+        return self.catalogue.history.has(header.generation, bytes.fromhex(header.stamp))
 
     def header(self) -> SnapshotHeader:
         """The header of a snapshot that searches would use, every byte of which was checked.
@@ -84,7 +84,7 @@ class ModelSnapshot:
         return newer > BESIDE_SNAPSHOT or self._erased_since(header)
 
     def _erased_since(self, header: SnapshotHeader) -> bool:
-        return self.catalogue.erased_generation() > header.generation
+        return self.catalogue.history.last_erasure() > header.generation
 
     def _owner(self) -> tuple[str, str, int]:
         return self.catalogue.library_id(), self.info.fingerprint, self.info.embed_dim

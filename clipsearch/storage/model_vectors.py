@@ -125,7 +125,7 @@ class ModelVectors:
 
     def _confirmed(self, snapshot: Snapshot, allowed: Ids | None) -> Ids | None:
         """Those of the allowed contents that may come from the snapshot; None for all of them."""
-        if self._catalogue.erased_generation() <= snapshot.header.generation:
+        if self._catalogue.history.last_erasure() <= snapshot.header.generation:
             return allowed
         newest = snapshot.header.last_embedding_id
         kept = self._catalogue.embedded_contents(self._model_id, newest)

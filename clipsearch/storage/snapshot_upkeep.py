@@ -55,7 +55,7 @@ def _extend(snapshot: ModelSnapshot, policy: IndexPolicy) -> bool:
             return False
         newest = old.header.last_embedding_id
         kept = None
-        if catalogue.erased_generation() > old.header.generation:
+        if catalogue.history.last_erasure() > old.header.generation:
             kept = catalogue.embedded_contents(model_id, newest)
         blocks = catalogue.stored_embeddings(model_id, newest)
         extend_snapshot(snapshot.path, _new_header(snapshot), old, kept, blocks)
@@ -76,7 +76,7 @@ def _still_fits(snapshot: ModelSnapshot, old: Snapshot, policy: IndexPolicy) -> 
 
 
 def _new_header(snapshot: ModelSnapshot) -> SnapshotHeader:
-    generation, stamp = snapshot.catalogue.generation()
+    generation, stamp = snapshot.catalogue.history.generation()
     return SnapshotHeader(
         library_id=snapshot.catalogue.library_id(),
         fingerprint=snapshot.info.fingerprint,

@@ -253,10 +253,10 @@ def test_a_row_that_is_another_photos_by_now_stays(album: Album) -> None:
     album.index()
     miss(album, "new.png", days=1)
     with Library.open(album.library) as library:
-        missing = list(library.catalogue.missing_photos(time.time()))
+        missing = list(library.catalogue.erasing.missing_photos(time.time()))
         assert [photo.photo_id for photo in missing] == list(foreseen.photo_ids)
         assert purge(library, foreseen).erased.photos == 0
-        assert list(library.catalogue.missing_photos(time.time())) == missing
+        assert list(library.catalogue.erasing.missing_photos(time.time())) == missing
 
 
 def test_a_photo_that_went_missing_again_starts_anew(album: Album) -> None:

@@ -425,7 +425,7 @@ class LibraryMachine(RuleBasedStateMachine):
         if not self._is_there():
             return None
         with Library.open(self.directory) as library:
-            return library.catalogue.generation()
+            return library.catalogue.history.generation()
 
     def _roots(self) -> list[bytes]:
         if not self._is_there():

@@ -113,8 +113,8 @@ def ids_at(catalogue: Catalogue, root: Root, folder: bytes = b"") -> dict[bytes,
 
 def erase_embeddings(catalogue: Catalogue, model_id: int, content_ids: Sequence[int]) -> None:
     """Erase embeddings of contents that stay, as nothing in clipsearch does on its own."""
-    with catalogue._change():
-        catalogue._record_erasure()
+    with catalogue.history.change():
+        catalogue.history.record_erasure()
         for content_id in content_ids:
             catalogue._db.change(
                 "DELETE FROM embeddings WHERE model_id = ? AND content_id = ?",

@@ -102,7 +102,7 @@ def test_a_vector_that_is_none_is_damage_even_when_its_checksum_fits(filled: Cat
 def test_erased_embeddings_are_written_anew_under_new_ids(filled: Catalogue, root: Root) -> None:
     before = filled.last_embedding_id(1)
     erase_embeddings(filled, 1, [4])
-    assert filled.erased_generation() == filled.generation()[0]
+    assert filled.history.last_erasure() == filled.history.generation()[0]
     assert filled.count_unembedded(1) == 1
     assert 4 not in filled.embedded_contents(1, before)
     content_hash = filled._db.value("SELECT hash FROM contents WHERE id = 4")

@@ -193,11 +193,11 @@ def test_deleting_the_last_photo_keeps_the_embedding(catalogue: Catalogue, root:
 def test_one_refused_vector_undoes_the_whole_batch(
     catalogue: Catalogue, root: Root, bad: np.ndarray, why: str
 ) -> None:
-    before = catalogue.generation()
+    before = catalogue.history.generation()
     photos = [photo(root, "a.jpg", "good"), photo(root, "b.jpg", "bad")]
     with pytest.raises(ValueError, match=why):
         catalogue.write_batch(1, photos, {hash_of("good"): unit(1, 0, 0, 0), hash_of("bad"): bad})
-    assert catalogue.generation() == before
+    assert catalogue.history.generation() == before
     assert catalogue.counts().photos == 0
     assert catalogue.folders(root.root_id) == set()
 
@@ -217,15 +217,15 @@ def test_a_photo_may_not_be_recorded_without_its_embedding(
 def test_every_change_is_a_new_generation_with_its_own_stamp(
     catalogue: Catalogue, root: Root
 ) -> None:
-    number, stamp = catalogue.generation()
+    number, stamp = catalogue.history.generation()
     add(catalogue, [photo(root, "a.jpg", "dog")])
-    later, other = catalogue.generation()
+    later, other = catalogue.history.generation()
     assert later == number + 1
     assert other != stamp
-    assert catalogue.has_generation(number, stamp)
-    assert not catalogue.has_generation(number, other)
+    assert catalogue.history.has(number, stamp)
+    assert not catalogue.history.has(number, other)
     catalogue.mark_missing([])
-    assert catalogue.generation() == (later, other)
+    assert catalogue.history.generation() == (later, other)
 
 
 def test_known_contents_can_be_asked_for_from_many_threads(
@@ -271,10 +271,10 @@ def test_a_date_that_is_no_date_is_damage(catalogue: Catalogue, root: Root) -> N
 
 
 def test_no_photos_are_no_change(catalogue: Catalogue) -> None:
-    before = catalogue.generation()
+    before = catalogue.history.generation()
     assert catalogue.mark_missing([]) == catalogue.mark_present([]) == 0
     assert catalogue.delete_photos([]) == catalogue.doubt_photos([]) == 0
-    assert catalogue.generation() == before
+    assert catalogue.history.generation() == before
 
 
 def test_a_doubtful_photo_is_no_longer_known_by_its_stat_but_by_its_size(

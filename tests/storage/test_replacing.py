@@ -91,14 +91,14 @@ def test_a_whole_catalogue_comes_out_row_for_row_as_it_was(path: Path) -> None:
 
 def test_the_library_stays_itself_but_no_snapshot_of_before_is_believed(path: Path) -> None:
     catalogue = Catalogue(path)
-    library_id, (generation, stamp) = catalogue.library_id(), catalogue.generation()
+    library_id, (generation, stamp) = catalogue.library_id(), catalogue.history.generation()
     catalogue.close()
     replace_catalogue(path.parent, [])
     catalogue = Catalogue(path)
     assert catalogue.library_id() == library_id
-    assert catalogue.generation()[0] == generation + 1
-    assert not catalogue.has_generation(generation, stamp)
-    assert catalogue.erased_generation() == generation + 1
+    assert catalogue.history.generation()[0] == generation + 1
+    assert not catalogue.history.has(generation, stamp)
+    assert catalogue.history.last_erasure() == generation + 1
     assert catalogue.row_counts()["generations"] == 1
     catalogue.close()
 

@@ -69,7 +69,7 @@ def test_forgetting_a_root_erases_what_no_other_photo_shares(catalogue: Catalogu
     assert catalogue.roots() == [kept]
     assert catalogue.has_embedding(1, hash_of("shared"))
     assert not catalogue.has_embedding(1, hash_of("alone"))
-    assert catalogue.erased_generation() == catalogue.generation()[0]
+    assert catalogue.history.last_erasure() == catalogue.history.generation()[0]
     assert catalogue.counts().photos == 1
     tables = ("SELECT count(*) FROM folders", "SELECT count(*) FROM contents")
     assert [catalogue._db.value(sql) for sql in tables] == [1, 1]
@@ -100,10 +100,10 @@ def test_one_fingerprint_cannot_have_two_dimensions(catalogue: Catalogue) -> Non
 
 
 def test_forgetting_a_root_without_photos_erases_nothing(catalogue: Catalogue, root: Root) -> None:
-    before = catalogue.erased_generation()
+    before = catalogue.history.last_erasure()
     assert catalogue.forget_root(root) == 0
     assert catalogue.roots() == []
-    assert catalogue.erased_generation() == before
+    assert catalogue.history.last_erasure() == before
 
 
 @pytest.mark.parametrize(

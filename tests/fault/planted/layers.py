@@ -51,9 +51,9 @@ def mark_first() -> None:
         vectors: Mapping[bytes, Floats],
         problems: Sequence[Any] = (),
     ) -> None:
-        with self._change():
+        with self.history.change():
             contents = photo_changes.write_photos(self._db, photos, problems)
-        with self._change():
+        with self.history.change():
             embedding_rows.write_embeddings(self._db, model_id, vectors, contents)
 
     Catalogue.write_batch = write_batch  # type: ignore[method-assign]
