@@ -48,10 +48,11 @@ HEAVY_ROOMS = (
     "encoders/tokenizing",
     "encoders/bulk_torch",
     "encoders/towers_torch",
+    "encoders/vit_torch",
     "training/",
 )
 # Modules that are torch through and through: others import them only when torch is wanted.
-TORCH_MODULES = ("encoders/bulk_torch", "encoders/towers_torch", "training/")
+TORCH_MODULES = ("encoders/bulk_torch", "encoders/towers_torch", "encoders/vit_torch", "training/")
 PRINTING_ROOM = "cli/"
 ENTRANCES = {Path("__init__.py"), Path("__main__.py")}
 

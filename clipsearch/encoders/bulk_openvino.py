@@ -42,7 +42,9 @@ class OpenVinoImageEncoder:
         check_pixels(pixels, self.info)
         vectors = np.empty((len(pixels), self.info.embed_dim), np.float32)
         streams = len(self._requests)
-        share = max(1, min(_LARGEST_REQUEST, -(-len(pixels) // streams)))
+        # As many requests for each stream, as even as they come: none waits long for the last.
+        rounds = -(-len(pixels) // (streams * _LARGEST_REQUEST))
+        share = max(1, -(-len(pixels) // max(1, streams * rounds)))
         free = list(self._requests)
         running: deque[tuple[Any, int]] = deque()
         for start in range(0, len(pixels), share):

@@ -36,10 +36,10 @@ def export_image_tower(loaded: LoadedModel, folder: Path) -> None:
     """
     import torch
 
-    from clipsearch.encoders.towers_torch import ImageTower, image_tower
+    from clipsearch.encoders.towers_torch import image_tower, original_image_tower
 
     tower = image_tower(loaded.model, loaded.preprocess).eval()
-    original = ImageTower(loaded.model.visual, loaded.preprocess).eval()
+    original = original_image_tower(loaded.model, loaded.preprocess).eval()
     pixels = sample_photos(loaded.preprocess.size)
     batch = torch.export.Dim("batch")
     _export(tower, torch.from_numpy(pixels[:2]), {0: batch}, folder / IMAGE_GRAPH)

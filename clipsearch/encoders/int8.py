@@ -16,7 +16,7 @@ import io
 import os
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -63,14 +63,19 @@ def calibrate(tower: Any, photos: Pixels) -> dict[int, LayerRange]:
     """
     ranges: dict[int, LayerRange] = {}
     layers = _linear_layers(tower)
-    for number, (layer, seen) in enumerate(zip(layers, _observe(tower, photos), strict=True)):
-        weights = _weights(layer)
-        plain = _layer_range(seen, np.ones(len(weights), np.float32))
-        smoothed = _layer_range(seen, _factors(seen, weights))
-        noises = [(_noise(seen, weights, each), each) for each in (plain, smoothed)]
+    seen = _observe(tower, photos)
+    for numbers in _with_one_input(layers):
+        # Layers that read the same numbers round them the same way, so that it is done once.
+        weights = np.concatenate([_weights(layers[number]) for number in numbers], axis=1)
+        together = replace(
+            seen[numbers[0]], output_power=sum(seen[number].output_power for number in numbers)
+        )
+        plain = _layer_range(together, np.ones(len(weights), np.float32))
+        smoothed = _layer_range(together, _factors(together, weights))
+        noises = [(_noise(together, weights, each), each) for each in (plain, smoothed)]
         noise, best = min(noises, key=lambda pair: pair[0])
         if noise <= MOST_NOISE:
-            ranges[number] = best
+            ranges |= dict.fromkeys(numbers, best)
     return ranges
 
 
@@ -82,10 +87,19 @@ def quantise(tower: Any, ranges: Mapping[int, LayerRange]) -> Any:
     """
     copy = tower.clone()
     layers = _linear_layers(copy)
-    for number, layer_range in ranges.items():
-        if number >= len(layers) or len(layer_range.factors) != len(_weights(layers[number])):
+    for number, each in ranges.items():
+        if number >= len(layers) or len(each.factors) != len(_weights(layers[number])):
             raise ValueError("the int8 ranges are of another model")
-        _quantise_layer(layers[number], layer_range)
+    for numbers in _with_one_input(layers):
+        source = layers[numbers[0]].input_value(0)
+        rounded: list[tuple[LayerRange, Any]] = []
+        for number in numbers:
+            if number not in ranges:
+                continue
+            known = (input_ for each, input_ in rounded if _are_equal(each, ranges[number]))
+            eight_bits = next(known, None) or _eight_bits(source, ranges[number])
+            rounded.append((ranges[number], eight_bits))
+            _quantise_layer(layers[number], eight_bits, ranges[number].factors)
     copy.validate_nodes_and_infer_types()
     return copy
 
@@ -148,6 +162,16 @@ def _linear_layers(tower: Any) -> list[Any]:
         and len(op.input_value(1).get_node().shape) == 2
         and not op.get_attributes()["transpose_a"]
     ]
+
+
+def _with_one_input(layers: list[Any]) -> list[list[int]]:
+    """The layers' numbers, those that read the same numbers together."""
+    groups: dict[tuple[str, int], list[int]] = {}
+    for number, layer in enumerate(layers):
+        source = layer.input_value(0)
+        # Unlike the others, the unique name is unique.
+        groups.setdefault((source.get_node().get_name(), source.get_index()), []).append(number)
+    return list(groups.values())
 
 
 def _weights(layer: Any) -> Floats:
@@ -221,22 +245,33 @@ def _noise(seen: _Seen, weights: Floats, each: LayerRange) -> float:
     return (from_inputs + from_weights) / max(seen.output_power, _TINY)
 
 
-def _quantise_layer(layer: Any, each: LayerRange) -> None:
-    openvino = import_openvino()
-    ops = openvino.opset13
-    rank = len(layer.input_value(0).get_partial_shape())
-    scaled = _weights(layer) * each.factors[:, None]  # (inputs, outputs)
-    steps = np.maximum(np.abs(scaled).max(axis=0), _TINY) / _WEIGHT_STEPS  # (outputs,)
-    rounded = np.rint(scaled / steps).astype(np.int8)
-    # OpenVINO's low-precision passes look for exactly these two patterns.
+def _are_equal(one: LayerRange, other: LayerRange) -> bool:
+    same_limits = (one.low, one.high) == (other.low, other.high)
+    return same_limits and np.array_equal(one.factors, other.factors)
+
+
+def _eight_bits(source: Any, each: LayerRange) -> Any:
+    """`source` divided by the factors and rounded, as OpenVINO's low-precision passes know it."""
+    ops = import_openvino().opset13
+    if (each.factors != 1).any():
+        source = ops.multiply(source, ops.constant(1 / each.factors)).output(0)
+    shape = (1,) * len(source.get_partial_shape())
+    low, high = (ops.constant(np.full(shape, limit, np.float32)) for limit in (each.low, each.high))
+    return ops.fake_quantize(source, low, high, low, high, _STEPS + 1)
+
+
+def _quantise_layer(layer: Any, eight_bits: Any, factors: Floats) -> None:
+    ops = import_openvino().opset13
+    scaled = _weights(layer)  # (inputs, outputs), a copy that is worked on in place
+    scaled *= factors[:, None]
+    largest = np.maximum(scaled.max(axis=0), -scaled.min(axis=0))  # (outputs,)
+    steps = np.maximum(largest, _TINY) / _WEIGHT_STEPS
+    scaled /= steps
+    rounded = np.rint(scaled, out=scaled).astype(np.int8)
+    # As OpenVINO's low-precision passes know it, too.
     if layer.get_attributes()["transpose_b"]:
         rounded, steps = np.ascontiguousarray(rounded.T), steps[:, None]
     whole = ops.convert(ops.constant(rounded), np.float32)
     weights = ops.multiply(whole, ops.constant(steps.astype(np.float32)))
-    divided = ops.multiply(layer.input_value(0), ops.constant(1 / each.factors))
-    low, high = (
-        ops.constant(np.full((1,) * rank, limit, np.float32)) for limit in (each.low, each.high)
-    )
-    eight_bits = ops.fake_quantize(divided, low, high, low, high, _STEPS + 1)
     layer.input(0).replace_source_output(eight_bits.output(0))
     layer.input(1).replace_source_output(weights.output(0))

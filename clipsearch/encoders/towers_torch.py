@@ -9,28 +9,40 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the name the whole field uses
 from torch import Tensor, nn
 
+from clipsearch.encoders.vit_torch import ClassTokenTransformer, Patches, reads_class_token_only
 from clipsearch.types import Preprocess
 
 
-class ImageTower(nn.Module):
-    """uint8 photos -> unit rows, scaling and normalising inside."""
+class Normalised(nn.Module):
+    """uint8 photos -> what open_clip's image towers take."""
 
     scale: Tensor
     shift: Tensor
 
-    def __init__(self, visual: nn.Module, preprocess: Preprocess) -> None:
+    def __init__(self, preprocess: Preprocess) -> None:
         super().__init__()
-        self.visual = visual
         mean, std = torch.tensor(preprocess.mean), torch.tensor(preprocess.std)
         # (pixel / 255 - mean) / std as one multiplication and one addition
         self.register_buffer("scale", (1 / (255 * std)).view(1, 3, 1, 1))
         self.register_buffer("shift", (-mean / std).view(1, 3, 1, 1))
 
     def forward(self, pixels: Tensor) -> Tensor:
+        """(batch, height, width, 3) uint8 -> (batch, 3, height, width) float32."""
+        channels_first = pixels.permute(0, 3, 1, 2).to(torch.float32)
+        return channels_first * self.scale + self.shift
+
+
+class ImageTower(nn.Module):
+    """uint8 photos -> unit rows: `prepare` makes float32 of the photos, `visual` the rows."""
+
+    def __init__(self, prepare: nn.Module, visual: nn.Module) -> None:
+        super().__init__()
+        self.prepare = prepare
+        self.visual = visual
+
+    def forward(self, pixels: Tensor) -> Tensor:
         """(batch, height, width, 3) uint8 -> (batch, dim) float32 unit rows."""
-        channels_first = pixels.permute(0, 3, 1, 2).to(torch.float32)  # (batch, 3, height, width)
-        normalised = channels_first * self.scale + self.shift
-        features = self.visual(normalised.to(self._dtype()))  # (batch, dim)
+        features = self.visual(self.prepare(pixels).to(self._dtype()))  # (batch, dim)
         return F.normalize(features.to(torch.float32), dim=-1)
 
     def _dtype(self) -> torch.dtype:
@@ -38,52 +50,20 @@ class ImageTower(nn.Module):
         return dtype
 
 
-class ClassTokenTransformer(nn.Module):
-    """A vision transformer of which only the class token is read, without what that never sees.
-
-    The last block's other tokens end nowhere: leaving them out saves a twelfth of ViT-B/32. The
-    lines are `open_clip.transformer.VisionTransformer.forward` and `ResidualAttentionBlock.forward`
-    with that token alone as the last query.
-    """
-
-    def __init__(self, visual: Any) -> None:
-        super().__init__()
-        self.visual = visual
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(batch, 3, height, width) -> (batch, dim)."""
-        *blocks, last = self.visual.transformer.resblocks
-        x = self.visual._embeds(x)  # (batch, tokens, width), the class token first
-        for block in blocks:
-            x = block(x)
-        keys = last.ln_1(x)
-        attended, _ = last.attn(keys[:, :1], keys, keys, need_weights=False)
-        x = x[:, :1] + last.ls_1(attended)  # (batch, 1, width)
-        x = x + last.ls_2(last.mlp(last.ln_2(x)))
-        rows: Tensor
-        rows, _ = self.visual._pool(x)  # (batch, width)
-        return rows if self.visual.proj is None else rows @ self.visual.proj
+def original_image_tower(model: Any, preprocess: Preprocess) -> ImageTower:
+    """What `model.encode_image` does, by open_clip's own code."""
+    return ImageTower(Normalised(preprocess), model.visual)
 
 
 def image_tower(model: Any, preprocess: Preprocess) -> ImageTower:
-    """The cheapest image tower that gives what `model.encode_image` gives."""
+    """The cheapest image tower that gives what `model.encode_image` gives. `model` stays as it is,
+    and no weights are copied that need not be.
+    """
     visual = model.visual
-    if _reads_class_token_only(visual):
-        visual = ClassTokenTransformer(visual)
-    return ImageTower(visual, preprocess)
-
-
-def _reads_class_token_only(visual: Any) -> bool:
-    from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
-
-    return (
-        type(visual) is VisionTransformer
-        and visual.pool_type == "tok"
-        and visual.attn_pool is None
-        and not visual.output_tokens
-        and bool(visual.transformer.batch_first)
-        and type(visual.transformer.resblocks[-1]) is ResidualAttentionBlock
-        and not hasattr(visual.transformer.resblocks[-1], "ln_1_kv")
+    if not reads_class_token_only(visual):
+        return original_image_tower(model, preprocess)
+    return ImageTower(
+        Patches(visual.grid_size, visual.patch_size), ClassTokenTransformer(visual, preprocess)
     )
 
 

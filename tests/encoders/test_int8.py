@@ -91,3 +91,33 @@ def test_ranges_of_another_model_are_refused():
     ranges = int8.calibrate(tower(np.ones(12)), PHOTOS)
     with pytest.raises(ValueError, match="another model"):
         int8.quantise(tower(np.ones(12)), {1: ranges[0]})
+
+
+def two_readers():
+    """Two layers that read the same numbers, their products beside each other."""
+    ops = openvino.opset13
+    model = tower(np.linspace(0.5, 2, 12))
+    (first,) = int8._linear_layers(model)
+    matrix = ops.constant(RNG.normal(size=(12, 4)).astype(np.float32))
+    second = ops.matmul(first.input_value(0), matrix, False, False)
+    both = ops.concat([first.output(0), second.output(0)], 1)
+    return openvino.Model([ops.result(both)], model.get_parameters())
+
+
+def test_layers_that_read_the_same_numbers_round_them_once():
+    model = two_readers()
+    ranges = int8.calibrate(model, PHOTOS)
+    assert list(ranges) == [0, 1]
+    assert worst_cosine(model, ranges) > 0.999
+    ops = int8.quantise(model, ranges).get_ops()
+    assert sum(op.get_type_name() == "FakeQuantize" for op in ops) == 1
+
+
+def test_ranges_that_differ_are_rounded_apart():
+    model = two_readers()
+    ranges = int8.calibrate(model, PHOTOS)
+    wider = int8.LayerRange(ranges[1].factors * 2, ranges[1].low, ranges[1].high)
+    assert worst_cosine(model, {0: ranges[0], 1: wider}) > 0.999
+    ops = int8.quantise(model, {0: ranges[0], 1: wider}).get_ops()
+    assert sum(op.get_type_name() == "FakeQuantize" for op in ops) == 2
+    assert worst_cosine(model, {1: ranges[1]}) > 0.999
