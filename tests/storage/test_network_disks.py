@@ -199,7 +199,7 @@ def test_a_killed_writers_change_is_undone(
     for _ in range(2):
         with Library.open(path.parent) as library:
             assert library.catalogue.library_id() == half_changed
-            assert library.catalogue.generation()[0] < 9
+            assert library.catalogue.history.generation()[0] < 9
             assert library.catalogue.structure_faults() == []
     assert path.with_name(f"{path.name}-journal").exists() != writable, "read-only is read-only"
 
