@@ -8,7 +8,11 @@ import pytest
 
 from clipsearch.encoders.fake import FAKE
 from clipsearch.errors import DamageError
+from clipsearch.indexing import index
 from clipsearch.library import Library
+from clipsearch.photos.ignore import IgnoreRules
+from clipsearch.photos.in_hand import InHand
+from clipsearch.storage.layout import IN_HAND_NAME
 from clipsearch.tracing import PhotoTrace, trace
 from tests.indexing.album import Album
 
@@ -83,6 +87,50 @@ def test_a_missing_photo_and_one_that_is_there_again(album: Album) -> None:
     found = ask(album, path)
     assert (found.state, found.unchanged, found.same_stat) == ("missing", True, False)
     assert "there again" in found.why
+
+
+def test_a_photo_that_a_rule_hides_since_it_was_read(album: Album) -> None:
+    rules = album.photos / ".clipsearchignore"
+    rules.write_text("b.png\n")
+    rule = f"b.png in {rules}"
+    found = ask(album, album.photos / "b.png")
+    assert (found.state, found.why.endswith(f"the next one leaves it out: {rule}")) == (
+        "live",
+        True,
+    )
+    album.index()
+    found = ask(album, album.photos / "b.png")
+    assert (found.state, found.why) == ("ignored", rule)
+    assert found.record is not None
+    rules.unlink()
+    assert "takes it back" in ask(album, album.photos / "b.png").why
+
+
+def test_a_photo_that_an_option_left_out_is_not_called_gone(album: Album) -> None:
+    """--exclude is for one run: all that is left of it is that the file is as it was read."""
+    with Library.open(album.library) as library:
+        rules = IgnoreRules(exclude=("b.png",))
+        folders = [bytes(album.photos)]
+        index(library, FAKE, lambda expected: album.encoder, folders, rules=rules)
+    found = ask(album, album.photos / "b.png")
+    assert (found.state, found.same_stat) == ("missing", True)
+    assert "proved" not in found.why
+    assert "--exclude is written down nowhere" in found.why
+
+
+def test_a_photo_that_runs_died_with_in_hand(album: Album) -> None:
+    path, record = album.photos / "b.png", album.library / IN_HAND_NAME
+    assert ask(album, path).in_hand == 0
+    dying = []
+    for runs in (1, 2):
+        # Kept, or the end of the block would be the end of holding it.
+        dying.append(InHand(record, 1).holding(0, bytes(path)))
+        dying[-1].__enter__()
+        assert ask(album, path).in_hand == runs
+        assert ask(album, album.photos / "a.png").in_hand == 0
+    album.add("new.png", (1, 2, 3))
+    album.index()
+    assert ask(album, path).in_hand == 0
 
 
 def test_a_changed_photo(album: Album) -> None:
