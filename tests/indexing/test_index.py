@@ -2,18 +2,23 @@
 
 import os
 import shutil
+import threading
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from clipsearch.encoders.fake import FAKE
 from clipsearch.errors import UsageError
+from clipsearch.indexing.encoding import FIRST_BATCH, Encoding
 from clipsearch.library import Library
 from clipsearch.photos.files import file_stat
 from clipsearch.photos.reading import PhotoReader
+from clipsearch.storage.catalogue import Catalogue
 from clipsearch.types import Floats, PhotoProblem, Pixels
 from tests.indexing.album import Album, CountingEncoder, adds_up, vector_of
 
@@ -109,6 +114,61 @@ def test_copies_within_one_run_are_encoded_once(album: Album) -> None:
     assert album.index().encoded == 1
     assert album.encoder.encoded == 1
     album.check({f"{i}.png": RED for i in range(30)})
+
+
+def test_copies_of_what_is_being_encoded_are_not_encoded_again(album: Album) -> None:
+    class Slow(CountingEncoder):
+        def encode_image(self, pixels: Pixels) -> Floats:
+            # Long enough for the copies to be decoded: the library knows nothing of them yet.
+            time.sleep(0.5)
+            return super().encode_image(pixels)
+
+    expected = {f"a{i}.png": (i * 30, 0, 255) for i in range(8)}
+    expected |= {f"b{i}.png": (i * 30, 0, 255) for i in range(8)}
+    for name, colour in expected.items():
+        album.add(name, colour)
+    encoder = Slow()
+    assert album.index(load_encoder=lambda expected: encoder).encoded == 8
+    assert encoder.encoded == 8
+    album.check(expected)
+
+
+def test_a_batch_is_committed_while_the_next_is_encoded(
+    album: Album, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    second_collected, second_began = threading.Event(), threading.Event()
+    collected, seen = [], []
+
+    class Announcing(CountingEncoder):
+        def encode_image(self, pixels: Pixels) -> Floats:
+            if self.encoded:
+                second_began.set()
+            else:
+                second_collected.wait(10)
+            return super().encode_image(pixels)
+
+    add = Encoding._add
+
+    def add_and_tell(encoding: Encoding, *arguments: Any) -> None:
+        add(encoding, *arguments)
+        collected.append(arguments)
+        if len(collected) == 2 * FIRST_BATCH:
+            second_collected.set()
+
+    monkeypatch.setattr(Encoding, "_add", add_and_tell)
+    write_batch = Catalogue.write_batch
+
+    def write(catalogue: Catalogue, *arguments: Any) -> None:
+        seen.append(second_began.wait(10))
+        write_batch(catalogue, *arguments)
+
+    monkeypatch.setattr(Catalogue, "write_batch", write)
+    expected = colours(60)
+    for name, colour in expected.items():
+        album.add(name, colour)
+    assert album.index(load_encoder=lambda expected: Announcing()).encoded == 60
+    assert all(seen)
+    album.check(expected)
 
 
 def test_deleted_photo_is_missing_and_comes_back(album: Album) -> None:

@@ -3,7 +3,10 @@
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
+
+import numpy as np
 
 from clipsearch.types import Floats
 
@@ -99,16 +102,14 @@ def misaligned_batch() -> None:
     """A photo that fails leaves the batch's hashes, but not its vectors."""
     from clipsearch.indexing.encoding import Encoding
 
-    real = Encoding._encode
+    real = Encoding._commit
 
-    def encode(self: Encoding) -> tuple[dict[bytes, Floats], set[bytes]]:
-        vectors, rejected = real(self)
-        if self._failed and vectors:
-            rows = list(vectors.values())
-            vectors = dict(zip(vectors, rows[1:] + rows[:1], strict=True))
-        return vectors, rejected
+    def commit(self: Encoding, batch: Any, encoded: Any) -> None:
+        if batch.failed and encoded is not None:
+            encoded = replace(encoded, rows=np.roll(encoded.rows, -1, axis=0))
+        real(self, batch, encoded)
 
-    Encoding._encode = encode  # type: ignore[method-assign]
+    Encoding._commit = commit  # type: ignore[method-assign]
 
 
 LAYERS: Mapping[str, Callable[[], None]] = {
