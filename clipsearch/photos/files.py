@@ -3,6 +3,7 @@
 import errno
 import os
 import stat
+import time
 from dataclasses import dataclass
 
 from clipsearch.errors import DamagedPhoto, NotPhoto, PhotoError, PhotoGone, RefusedPhoto
@@ -12,6 +13,11 @@ from clipsearch.types import FileStat, PhotoProblem
 
 _HEAD_BYTES = 4096
 _ATTEMPTS = 3
+# Within so much time two changes may get one and the same time on disk: clocks tick up to every
+# 16 ms, and old file systems know whole seconds, or every other one.
+_TICK_NS = 20_000_000
+_LONG_TICK_NS = 2_000_000_000
+_SECOND_NS = 1_000_000_000
 
 # A FIFO named .jpg must not block, a link put there since the listing must not be followed, and no
 # child process may inherit the file. Windows has none of the three but wants O_BINARY.
@@ -71,6 +77,7 @@ def _read_once(path: bytes, limits: ReadLimits) -> FileRead | PhotoProblem:
             if not stat.S_ISREG(found.st_mode):
                 raise NotPhoto("not a regular file")
             before = file_stat(found)
+            _settle(before)
             data = _read_photo(descriptor, path, before.size, limits.file_bytes)
             if len(data) != before.size or file_stat(os.fstat(descriptor)) != before:
                 raise _ChangedWhileReadingError
@@ -84,6 +91,20 @@ def _read_once(path: bytes, limits: ReadLimits) -> FileRead | PhotoProblem:
         failure = _failure(error)
         return PhotoProblem(path, before, failure.kind, str(failure))
     return FileRead(data, before)
+
+
+def _settle(found: FileStat) -> None:
+    """Wait until any further change of a file would show in its times.
+
+    A file that changed a moment ago could otherwise change once more while it is read, or right
+    after it, and look unchanged for ever.
+    """
+    now = time.time_ns()
+    # Times of the future are some other clock's: they say nothing about this moment.
+    changed = max((t for t in (found.mtime_ns, found.ctime_ns) if t <= now), default=0)
+    tick = _TICK_NS if changed % _SECOND_NS else _LONG_TICK_NS
+    if now < changed + tick:
+        time.sleep((changed + tick - now) / 1e9)
 
 
 def _read_photo(descriptor: int, path: bytes, size: int, most: int) -> bytes:

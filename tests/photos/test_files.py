@@ -1,7 +1,9 @@
 import hashlib
+import math
 import os
 import socket
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -139,12 +141,82 @@ def test_a_file_that_grows_or_shrinks_behind_its_stat_is_not_taken(
     real = os.fstat
 
     def lying(descriptor: int) -> os.stat_result:
-        values = list(real(descriptor))
+        found = real(descriptor)
+        values = list(found)
         values[6] += 10
-        return os.stat_result(values)
+        return os.stat_result(
+            values, {"st_mtime_ns": found.st_mtime_ns, "st_ctime_ns": found.st_ctime_ns}
+        )
 
     monkeypatch.setattr(files.os, "fstat", lying)
     assert problem(path) == ("refused", "changed while reading")
+
+
+class CoarseDisk:
+    """A clock that only waiting moves, and a file whose times are whole seconds of it.
+
+    The file is changed once more while it is read, `later` seconds from the beginning.
+    """
+
+    def __init__(self, path: Path, later: float) -> None:
+        self.path = path
+        self.now = 1000.5
+        self.changed = 1000
+        self.change_at = self.now + later
+        self.real = os.fstat
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        self.change_when_due()
+
+    def fstat(self, descriptor: int) -> SimpleNamespace:
+        times = dict.fromkeys(("st_mtime_ns", "st_ctime_ns"), self.changed * 10**9)
+        found = self.real(descriptor)
+        names = ("st_mode", "st_size", "st_ino", "st_dev")
+        return SimpleNamespace(**{name: getattr(found, name) for name in names}, **times)
+
+    def change_when_due(self) -> None:
+        if self.now >= self.change_at:
+            self.path.write_bytes(plain(BLUE))
+            self.changed = int(self.change_at)
+            self.change_at = math.inf
+
+
+@pytest.mark.row("C9")
+@pytest.mark.parametrize("later", [0.4, 1.4, 10])
+def test_a_change_in_the_second_of_the_last_one_is_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, later: float
+) -> None:
+    """What is stored with the times that the file ends up with is what the file ends up with."""
+    path = tmp_path / "photo.png"
+    path.write_bytes(plain(RED))
+    disk = CoarseDisk(path, later)
+    monkeypatch.setattr(files.os, "fstat", disk.fstat)
+    monkeypatch.setattr(
+        files, "time", SimpleNamespace(time_ns=lambda: int(disk.now * 1e9), sleep=disk.sleep)
+    )
+    found = read_file(os.fsencode(path), LIMITS)
+    disk.sleep(0.4)
+    assert isinstance(found, FileRead)
+    if found.stat.mtime_ns == disk.changed * 10**9:
+        assert found.data == path.read_bytes()
+
+
+def test_only_a_file_that_changed_just_now_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr(files.time, "sleep", waits.append)
+    path = tmp_path / "photo.png"
+    path.write_bytes(plain(RED))
+    read_file(os.fsencode(path), LIMITS)
+    assert all(0 < seconds <= 0.02 for seconds in waits)
+    waits.clear()
+    now = path.stat().st_mtime_ns
+    for ahead in (10**8, -(10**10)):
+        monkeypatch.setattr(files.time, "time_ns", lambda ahead=ahead: now + ahead)
+        assert isinstance(read_file(os.fsencode(path), LIMITS), FileRead)
+    assert waits == []
 
 
 @pytest.mark.parametrize(
