@@ -12,8 +12,9 @@ from typing import Literal
 import numpy as np
 
 from clipsearch.storage.connection import Connection, Row
+from clipsearch.storage.embedding_rows import packed_vectors
 from clipsearch.storage.faults import damaged
-from clipsearch.storage.half_floats import faulty_rows, pack, rows_and_norms, unpack, vector_fault
+from clipsearch.storage.half_floats import faulty_rows, rows_and_norms, unpack
 from clipsearch.storage.model_rows import model_info
 from clipsearch.storage.records import embedding_checksum, embedding_seed
 from clipsearch.types import Floats
@@ -126,16 +127,10 @@ def drop_unused_embeddings(connection: Connection) -> None:
 
 def save_embeddings(connection: Connection, model_id: int, vectors: Mapping[bytes, Floats]) -> None:
     """Keep unit vectors (dim,) by content hash. Raises ValueError for one that is none."""
-    info = model_info(connection, model_id)
-    seed = embedding_seed(info.fingerprint)
-    rows = []
-    for content_hash, vector in vectors.items():
-        fault = vector_fault(vector, info.embed_dim)
-        if fault is not None:
-            raise ValueError(f"the embedding of {content_hash.hex()} is refused: {fault}")
-        packed = pack(vector)
-        checksum = embedding_checksum(seed, content_hash, packed)
-        rows.append((model_id, content_hash, checksum, packed))
+    rows = [
+        (model_id, content_hash, checksum, packed)
+        for content_hash, checksum, packed in packed_vectors(connection, model_id, vectors)
+    ]
     connection.change_many(
         "INSERT INTO concept_embeddings (model_id, hash, checksum, vector) VALUES (?, ?, ?, ?) "
         "ON CONFLICT (hash, model_id) DO NOTHING",

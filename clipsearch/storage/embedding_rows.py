@@ -53,17 +53,10 @@ def write_embeddings(
     Raises ValueError for a vector that is not finite, not of length 1 or not (dim,), for one that
     belongs to no content of the batch, and when a content of the batch is left without any.
     """
-    info = model_info(connection, model_id)
-    seed = embedding_seed(info.fingerprint)
     rows = []
-    for content_hash, vector in vectors.items():
-        fault = vector_fault(vector, info.embed_dim)
-        if fault is not None:
-            raise ValueError(f"the embedding of {content_hash.hex()} is refused: {fault}")
+    for content_hash, checksum, packed in packed_vectors(connection, model_id, vectors):
         if content_hash not in contents:
             raise ValueError(f"the embedding of {content_hash.hex()} belongs to no photo here")
-        packed = pack(vector)
-        checksum = embedding_checksum(seed, content_hash, packed)
         rows.append((model_id, contents[content_hash], checksum, packed))
     connection.change_many(
         "INSERT INTO embeddings (model_id, content_id, checksum, vector) VALUES (?, ?, ?, ?) "
@@ -77,6 +70,23 @@ def write_embeddings(
     )
     if bare is not None:
         raise ValueError(f"content {bare} would be left without an embedding")
+
+
+def packed_vectors(
+    connection: Connection, model_id: int, vectors: Mapping[bytes, Floats]
+) -> Iterator[tuple[bytes, int, bytes]]:
+    """Each content hash, with the checksum and the bytes that are stored for its unit vector.
+
+    Raises ValueError for a vector that is not finite, not of length 1 or not (dim,).
+    """
+    info = model_info(connection, model_id)
+    seed = embedding_seed(info.fingerprint)
+    for content_hash, vector in vectors.items():
+        fault = vector_fault(vector, info.embed_dim)
+        if fault is not None:
+            raise ValueError(f"the embedding of {content_hash.hex()} is refused: {fault}")
+        packed = pack(vector)
+        yield content_hash, embedding_checksum(seed, content_hash, packed), packed
 
 
 def has_embedding(connection: Connection, model_id: int, content_hash: bytes) -> bool:
