@@ -17,15 +17,14 @@ import csv
 import hashlib
 import io
 import json
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from clipsearch.errors import DamageError, UsageError
-from clipsearch.storage.layout import sync_dir
 from clipsearch.training.precision import MeasuredPrecision
+from clipsearch.training.whole_file import whole_file
 
 METRIC_COLUMNS = (
     "step",
@@ -118,18 +117,8 @@ class RunDirectory:
 
 def write_whole(path: Path, data: bytes) -> None:
     """Write a small file so that a reader sees the old one or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(path.name + ".unfinished")
-    try:
-        with unfinished.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
-    except OSError:
-        unfinished.unlink(missing_ok=True)
-        raise
-    sync_dir(path.parent)
+    with whole_file(path) as file:
+        file.write(data)
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:

@@ -9,7 +9,6 @@ Format: https://github.com/huggingface/safetensors#format
 
 import hashlib
 import json
-import os
 import struct
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,7 +20,7 @@ from torch import Tensor
 
 from clipsearch.errors import DamageError
 from clipsearch.failpoints import reach
-from clipsearch.storage.layout import sync_dir
+from clipsearch.training.whole_file import whole_file
 
 _DTYPES = {
     torch.float64: "F64",
@@ -43,27 +42,15 @@ _BLOCK = 1 << 20
 
 
 def write_tensors(target: Path, tensors: Mapping[str, Tensor], note: Mapping[str, str]) -> None:
-    """Temporary file, fsync, rename, fsync of the folder: a reader sees all of it or nothing.
+    """Write tensors as a `whole_file`; raises as that does.
 
-    `note` becomes the file's metadata, with the SHA-256 of everything else beside it. Raises
-    OSError when the disk is full; what was there under that name is then still there.
+    `note` becomes the file's metadata, with the SHA-256 of everything else beside it.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = target.with_name(target.name + ".unfinished")
-    try:
-        with unfinished.open("wb") as file:
-            reach("before_tensors")
-            _write(file, tensors, note)
-            reach("after_tensors")
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(target)
-    except OSError:
-        # A full disk is not kept full by the half that did fit.
-        unfinished.unlink(missing_ok=True)
-        raise
+    with whole_file(target) as file:
+        reach("before_tensors")
+        _write(file, tensors, note)
+        reach("after_tensors")
     reach("after_tensors_renamed")
-    sync_dir(target.parent)
 
 
 def _write(file: BinaryIO, tensors: Mapping[str, Tensor], note: Mapping[str, str]) -> None:
