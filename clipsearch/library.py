@@ -81,6 +81,21 @@ class Library:
         """The model that answers, or None before the first photos were indexed."""
         return self.catalogue.active_model()
 
+    def require_model(self) -> tuple[int, ModelInfo]:
+        """The model that answers, with its number in the catalogue.
+
+        Raises StorageError for a library without photos, DamageError when there are some.
+        """
+        model_id, info = self.catalogue.active_model_id(), self.catalogue.active_model()
+        if model_id is None or info is None:
+            if self.catalogue.last_photo_id():
+                # A model is chosen before the first photo is written.
+                raise damaged(self.catalogue.path, "it does not say which model answers")
+            raise StorageError(
+                f"the library {self.directory} has no photos yet", "Run: clipsearch index FOLDER"
+            )
+        return model_id, info
+
     @contextmanager
     def writer(self) -> Iterator[None]:
         """Be the only process that writes to this library. May be nested.
@@ -206,15 +221,7 @@ class Library:
 
     def _answering(self) -> ModelVectors:
         """The vectors of the model that answers, kept while it is the same one."""
-        model_id, info = self.catalogue.active_model_id(), self.catalogue.active_model()
-        if model_id is None or info is None:
-            if self.catalogue.last_photo_id():
-                # A model is chosen before the first photo is written.
-                raise damaged(self.catalogue.path, "it does not say which model answers")
-            raise StorageError(
-                f"The library {self.directory} has no photos yet",
-                "Run `clipsearch index FOLDER` first.",
-            )
+        model_id, info = self.require_model()
         kept = self._vectors
         if kept is None or (kept.snapshot.model_id, kept.snapshot.info) != (model_id, info):
             snapshot = ModelSnapshot(self.catalogue, self.directory, model_id, info)

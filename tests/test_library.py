@@ -773,3 +773,10 @@ def test_nothing_is_written_to_a_catalogue_that_was_replaced(
             pytest.fail("it was given to a writer")
     with Library.open(library.directory) as again, again.writer():
         assert len(again.catalogue.live_contents()) == 200
+
+
+def test_photos_that_no_model_answers_for_are_damage(library: Library) -> None:
+    library.catalogue._db.change("UPDATE meta SET active_model = NULL")
+    for ask in (library.require_model, lambda: library.nearest(QUERIES, 5)):
+        with pytest.raises(DamageError, match="which model answers"):
+            ask()

@@ -7,7 +7,7 @@ from itertools import islice
 
 import numpy as np
 
-from clipsearch.errors import ModelMismatchError, NotPhoto, StorageError, UsageError
+from clipsearch.errors import ModelMismatchError, NotPhoto, UsageError
 from clipsearch.library import Library
 from clipsearch.photos.files import file_stat
 from clipsearch.photos.formats import claims_photo
@@ -54,11 +54,7 @@ def indexed_photos(
 
     Raises StorageError for a library without photos, ModelMismatchError when its model is another.
     """
-    active = library.model
-    if active is None:
-        raise StorageError(
-            f"the library {library.directory} has no photos yet", "Run: clipsearch index FOLDER"
-        )
+    _, active = library.require_model()
     if active.fingerprint != model.fingerprint:
         raise ModelMismatchError(
             f"the library was made with {active.name}, the labels with {model.name}",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from clipsearch.cli.escape import visible, visible_path
 from clipsearch.cli.output import note
 from clipsearch.cli.progress import size
-from clipsearch.errors import ClipsearchError, StorageError
+from clipsearch.errors import ClipsearchError
 
 if TYPE_CHECKING:
     from clipsearch.encoders import Towers
@@ -34,11 +34,7 @@ def towers_of(library: "Library") -> "Towers":
     from clipsearch.encoders import load_towers, require_own
     from clipsearch.storage.layout import models_dir
 
-    info = library.model
-    if info is None:
-        raise StorageError(
-            f"the library {library.directory} has no photos yet", "Run: clipsearch index FOLDER"
-        )
+    _, info = library.require_model()
     require_own(info, models_dir())
     return load_towers(info, models_dir())
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from clipsearch.concepts.known import KnownConcept, known_thing
 from clipsearch.encoders import Towers
-from clipsearch.errors import ModelMismatchError, StorageError
+from clipsearch.errors import ModelMismatchError
 from clipsearch.library import Library
 from clipsearch.query import Term
 from clipsearch.ranking import combine, unit
@@ -53,11 +53,7 @@ def least_score(library: Library, towers: Towers, terms: tuple[Term, ...]) -> fl
 
 
 def _known(library: Library, towers: Towers, name: str) -> KnownConcept:
-    model_id = library.catalogue.active_model_id()
-    if model_id is None:
-        raise StorageError(
-            f"the library {library.directory} has no photos yet", "Run: clipsearch index FOLDER"
-        )
+    model_id, _ = library.require_model()
     # The text tower is opened only when words are needed to learn it again.
     return known_thing(library.catalogue, name, model_id, lambda t: towers.text.encode_text(t))
 

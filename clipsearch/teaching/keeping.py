@@ -8,7 +8,7 @@ from clipsearch.concepts.labelling import LearnedLabels
 from clipsearch.concepts.learning import Learned
 from clipsearch.concepts.names import as_typed, unknown_concept
 from clipsearch.encoders import Towers
-from clipsearch.errors import ModelMismatchError, StorageError, UsageError
+from clipsearch.errors import ModelMismatchError, UsageError
 from clipsearch.library import Library
 from clipsearch.storage.concepts import Concept, ConceptKind, ConceptPhoto, LinearClassifier
 from clipsearch.types import Floats, PhotoProblem
@@ -55,11 +55,7 @@ def model_of(library: Library, towers: Towers) -> int:
 
     Raises StorageError for a library without photos, ModelMismatchError for another model's towers.
     """
-    model, model_id = library.model, library.catalogue.active_model_id()
-    if model is None or model_id is None:
-        raise StorageError(
-            f"the library {library.directory} has no photos yet", "Run: clipsearch index FOLDER"
-        )
+    model_id, model = library.require_model()
     if model.fingerprint != towers.info.fingerprint:
         raise ModelMismatchError(
             f"the library was made with {model.name}, not {towers.info.name}", f"Use {model.name}"
