@@ -10,6 +10,7 @@ from clipsearch.encoders import Towers
 from clipsearch.errors import UsageError
 from clipsearch.labels import Label
 from clipsearch.prompts import TemplateSet, class_embeddings, neutral_prompts
+from clipsearch.storage.label_vectors import LabelVectors
 from clipsearch.types import Floats, ModelInfo, Progress
 
 _NAMED = 10
@@ -50,25 +51,38 @@ def embed_labels(
     labels: Sequence[Label],
     templates: TemplateSet,
     progress: Progress | None = None,
+    *,
+    kept: LabelVectors | None = None,
 ) -> Classes:
     """Encode every label in every template; average the unit vectors and normalise the mean.
 
-    `progress` is called with the stage "labels". Raises UsageError without labels.
+    `progress` is called with the stage "labels". What `kept` has is not encoded again, what it
+    lacks it is given. Raises UsageError without labels.
     """
     if not labels:
         raise UsageError("there are no labels", "Give some: --labels cat,dog")
-    prompts = [templates.prompts(label.words) for label in labels]
-    encode = towers.text.encode_text
 
     def told(done: int) -> None:
         if progress is not None:
             progress("labels", done, len(labels))
 
+    prompts = [templates.prompts(label.words) for label in labels]
+    # All sentences, those of the neutral row too, are what the rows are found by.
+    sentences = [*prompts, neutral_prompts()]
+    info = towers.info
+    rows = kept.load(info.fingerprint, sentences, info.embed_dim) if kept is not None else None
+    if rows is None:
+        embeddings = class_embeddings(towers.text.encode_text, prompts, told)
+        rows = np.concatenate([embeddings, neutral_embedding(towers)[None]])
+        if kept is not None:
+            kept.keep(info.fingerprint, sentences, rows)
+    else:
+        told(len(labels))
     return Classes(
-        model=towers.info,
+        model=info,
         labels=tuple(labels),
-        embeddings=class_embeddings(encode, prompts, told),
-        neutral=neutral_embedding(towers),
+        embeddings=rows[:-1],
+        neutral=rows[-1],
         warnings=tuple(_warnings(towers, labels, templates)),
     )
 

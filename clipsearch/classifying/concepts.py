@@ -14,6 +14,7 @@ from clipsearch.library import Library
 from clipsearch.prompts import TemplateSet
 from clipsearch.ranking import unit
 from clipsearch.storage.concepts import LinearClassifier
+from clipsearch.storage.label_vectors import LabelVectors
 from clipsearch.types import Progress
 
 
@@ -30,8 +31,9 @@ def classes_of(
     UsageError for a concept that was not taught, without a library, and for a name that is there
     twice then.
     """
+    kept = LabelVectors(library.directory) if library is not None else None
     if all(concept_of(label) is None for label in labels):
-        return embed_labels(towers, labels, templates, progress)
+        return embed_labels(towers, labels, templates, progress, kept=kept)
     names: list[Label] = []
     learned: list[LinearClassifier | None] = []
     warnings: list[str] = []
@@ -47,7 +49,7 @@ def classes_of(
             names.append(_label(label, known, one))
             learned.append(one)
     _refuse_repeated(names)
-    return _classes(towers, names, learned, templates, warnings, progress)
+    return _classes(towers, names, learned, templates, warnings, progress, kept)
 
 
 def _known(library: Library | None, towers: Towers, name: str) -> KnownConcept:
@@ -94,6 +96,7 @@ def _classes(
     templates: TemplateSet,
     warnings: Sequence[str],
     progress: Progress | None,
+    kept: LabelVectors | None,
 ) -> Classes:
     taught = np.array([one is not None for one in learned])
     embeddings = np.empty((len(labels), towers.info.embed_dim), np.float32)
@@ -101,7 +104,7 @@ def _classes(
     about: tuple[str, ...] = ()
     if not taught.all():
         words = [label for label, one in zip(labels, learned, strict=True) if one is None]
-        by_words = embed_labels(towers, words, templates, progress)
+        by_words = embed_labels(towers, words, templates, progress, kept=kept)
         embeddings[~taught], about = by_words.embeddings, by_words.warnings
     for i, one in enumerate(learned):
         if one is not None:

@@ -6,6 +6,7 @@ A library is a directory:
     <fingerprint>.faiss         a disposable snapshot of one model's embeddings (see `vectors`)
     lock                        held by the one process that is writing (see `lock`)
     catalogue.sqlite.backup-v1  what a migration left behind
+    labels/                     disposable vectors of label sets (see `label_vectors`)
     in-hand                     the photos that are being read just now (see `photos.in_hand`)
     .clipsearchignore           keeps an index run out of here
     *.tmp                       unfinished files; only the holder of the lock makes them

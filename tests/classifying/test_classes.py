@@ -1,14 +1,19 @@
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from clipsearch.classifying import embed_labels
+from clipsearch.classifying import classes_of, embed_labels
 from clipsearch.encoders import Towers, load_towers
 from clipsearch.encoders.fake import FAKE, FakeTextEncoder
 from clipsearch.errors import UsageError
 from clipsearch.labels import Label, labels_from_text
+from clipsearch.library import Library
 from clipsearch.prompts import neutral_prompts, own_templates, template_set
+from clipsearch.storage.label_vectors import LabelVectors
+from clipsearch.types import Floats, ImageEncoder
 
 
 @pytest.fixture
@@ -61,3 +66,54 @@ def test_warnings_name_labels_that_are_unknown_or_cut(towers: Towers) -> None:
 def test_no_labels(towers: Towers) -> None:
     with pytest.raises(UsageError, match="no labels"):
         embed_labels(towers, [], template_set())
+
+
+class CountingTexts(FakeTextEncoder):
+    def __init__(self) -> None:
+        self.read = 0
+
+    def encode_text(self, texts: Sequence[str]) -> Floats:
+        self.read += len(texts)
+        return super().encode_text(texts)
+
+
+def no_photos() -> ImageEncoder:
+    raise AssertionError("labels need no image tower")
+
+
+def test_kept_labels_are_the_fresh_ones_and_are_not_read_again(tmp_path: Path) -> None:
+    text = CountingTexts()
+    towers = Towers(FAKE, lambda: text, no_photos)
+    labels, templates, kept = labels_from_text("red,blue"), template_set(), LabelVectors(tmp_path)
+    fresh = embed_labels(towers, labels, templates)
+    embed_labels(towers, labels, templates, kept=kept)
+    read = text.read
+    told: list[tuple[str, int, int | None]] = []
+    again = embed_labels(towers, labels, templates, lambda *args: told.append(args), kept=kept)
+    assert text.read == read
+    assert np.array_equal(again.embeddings, fresh.embeddings)
+    assert np.array_equal(again.neutral, fresh.neutral)
+    assert (again.labels, again.warnings) == (fresh.labels, fresh.warnings)
+    assert told == [("labels", 2, 2)]
+    # Another model, other words, another order or other templates are read.
+    other = Towers(replace(FAKE, fingerprint="f" * 64), lambda: text, no_photos)
+    for changed in (
+        (other, labels, templates),
+        (towers, labels_from_text("red,green"), templates),
+        (towers, labels[::-1], templates),
+        (towers, labels, template_set("words")),
+    ):
+        read = text.read
+        embed_labels(*changed, kept=kept)
+        assert text.read > read
+
+
+def test_a_library_keeps_the_labels_it_was_asked_for(tmp_path: Path) -> None:
+    text = CountingTexts()
+    towers = Towers(FAKE, lambda: text, no_photos)
+    with Library.open(tmp_path / "library", create=True) as library:
+        first = classes_of(library, towers, labels_from_text("red,blue"), template_set())
+        read = text.read
+        again = classes_of(library, towers, labels_from_text("red,blue"), template_set())
+    assert text.read == read
+    assert np.array_equal(again.embeddings, first.embeddings)
