@@ -4,6 +4,7 @@ import hashlib
 import io
 import os
 import threading
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from PIL import Image
 
 from clipsearch.library import Library
 from clipsearch.types import Floats
-from tests.fault.subject import Album, Subject, Subjects
+from tests.fault.subject import Album, Subject, Subjects, seeded
 from tests.fault.table import Trials
 from tests.indexing.album import Album as ColourAlbum
 from tests.indexing.album import vector_of
@@ -21,39 +22,39 @@ PAGE = 4096
 Vectors = dict[bytes, Floats]
 
 
-def photo_of(colour: tuple[int, int, int]) -> bytes:
-    """A photo whose bytes take a while to read; the rest behind its end is of one colour too."""
+def version(turn: int) -> bytes:
+    """A photo whose bytes take a while to read: after its end, the turn's number fills a MB."""
     buffer = io.BytesIO()
-    Image.new("RGB", (24, 24), colour).save(buffer, "BMP")
-    return buffer.getvalue() + bytes(colour) * 130_000
+    Image.new("RGB", (24, 24), COLOURS[turn % 3]).save(buffer, "BMP")
+    return buffer.getvalue() + turn.to_bytes(4, "big") * 250_000
 
 
-VERSIONS = tuple(photo_of(colour) for colour in COLOURS)
-
-
-def states() -> Vectors:
-    """By its hash, everything that the file is at some moment, with its vector.
+def states(turns: Iterable[int]) -> Iterator[tuple[bytes, Floats]]:
+    """The hash of everything that the file is in these turns at some moment, with its vector.
 
     On a busy machine a writer may rest in the middle: then the file is a bit of both. But each
     version is written over the one before it, from its beginning: one whose beginning is of an
     older version than its end never was.
     """
-    found: Vectors = {}
-    for number, old in enumerate(VERSIONS):
-        new = VERSIONS[(number + 1) % 3]
-        for written in range(0, len(new), PAGE):
-            colour = COLOURS[(number + (written > 0)) % 3]
+    for turn in turns:
+        yield hashlib.sha256(version(turn)).digest(), vector_of(COLOURS[turn % 3])
+    for turn in turns:
+        old, new = version(turn - 1), version(turn)
+        for written in range(PAGE, len(new), PAGE):
             state = new[:written] + old[written:]
-            found[hashlib.sha256(state).digest()] = vector_of(colour)
-    return found
+            yield hashlib.sha256(state).digest(), vector_of(COLOURS[turn % 3])
 
 
 class Swapping:
-    """A thread that writes each version over the one before, again and again, never atomically."""
+    """A thread that writes each version over the one before, again and again, never atomically.
+
+    Its pauses are as long as a reader waits for a file to rest: some reads are disturbed.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._turn = 0
+        self.turn = 0
+        self._chance = seeded("pauses")
 
     def __enter__(self) -> "Swapping":
         self._stop = threading.Event()
@@ -66,10 +67,10 @@ class Swapping:
         self._thread.join()
 
     def _swap(self) -> None:
-        while not self._stop.wait(0.002):
-            self._turn += 1
+        while not self._stop.wait(self._chance.uniform(0, 0.05)):
+            self.turn += 1
             descriptor = os.open(self._path, os.O_WRONLY)
-            data = VERSIONS[self._turn % 3]
+            data = version(self.turn)
             for start in range(0, len(data), 16 * PAGE):
                 os.pwrite(descriptor, data[start : start + 16 * PAGE], start)
             os.close(descriptor)
@@ -91,9 +92,10 @@ def test_a_file_rewritten_while_it_is_read_is_what_it_was_at_one_moment(
     """And once it rests, the next run stores what it is: nothing out of date looks up to date."""
     album = ColourAlbum(tmp_path)
     path = album.photos / "photo.bmp"
-    path.write_bytes(VERSIONS[0])
-    swapping, right = Swapping(path), states()
+    path.write_bytes(version(0))
+    swapping = Swapping(path)
     for _ in range(trials(12, 500)):
+        before = swapping.turn
         with swapping:
             assert album.index().problems.keys() <= {"refused"}
             meanwhile = stored(album)
@@ -101,8 +103,10 @@ def test_a_file_rewritten_while_it_is_read_is_what_it_was_at_one_moment(
         at_rest = stored(album)
         assert at_rest.keys() == {hashlib.sha256(path.read_bytes()).digest()}
         for content_hash, vector in (meanwhile | at_rest).items():
-            assert content_hash in right, "a mixture that never was the file was stored"
-            assert abs(vector - right[content_hash]).max() < 2e-3
+            turns = range(before, swapping.turn + 1)
+            right = next((found for key, found in states(turns) if key == content_hash), None)
+            assert right is not None, "a mixture that never was the file was stored"
+            assert abs(vector - right).max() < 2e-3
 
 
 STRANGE_TIMES = {
