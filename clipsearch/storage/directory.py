@@ -6,7 +6,16 @@ from pathlib import Path
 
 from clipsearch.errors import DamageError, StorageError
 from clipsearch.storage.catalogue_file import create_catalogue_file
-from clipsearch.storage.layout import CATALOGUE_NAME, IGNORE_FILE, make_private_dir
+from clipsearch.storage.layout import (
+    CATALOGUE_NAME,
+    IGNORE_FILE,
+    IN_HAND_NAME,
+    LOCK_NAME,
+    make_private_dir,
+)
+
+# What lies in a library, as patterns of an ignore file.
+_OURS = (f"{CATALOGUE_NAME}*", "*.faiss*", LOCK_NAME, IN_HAND_NAME)
 
 
 def catalogue_in(directory: Path, *, create: bool) -> Path:
@@ -60,8 +69,12 @@ def _create(directory: Path, path: Path) -> None:
 
 
 def keep_index_out(directory: Path) -> None:
-    """A library inside a photo folder is not one of its photos. Raises OSError."""
-    (directory / IGNORE_FILE).write_text("*\n")
+    """A library among photos is none of them; they stay what they were. Raises OSError.
+
+    Somebody's own ignore file is left as it is: then our files are looked at, and are no photos.
+    """
+    with contextlib.suppress(FileExistsError), (directory / IGNORE_FILE).open("x") as file:
+        file.writelines(f"/{name}\n" for name in _OURS)
 
 
 def _refuse_remains(directory: Path) -> None:

@@ -393,6 +393,18 @@ def test_a_library_inside_the_photos_is_not_read(album: Album) -> None:
     assert (album.index().found, album.index().found) == (1, 1)
 
 
+def test_a_library_among_the_photos_hides_none_of_them(album: Album, tmp_path: Path) -> None:
+    """It once wrote an ignore file that kept every photo beside it out, of all libraries."""
+    album.add("a.png", RED)
+    album.add("in/b.png", BLUE)
+    elsewhere = album.library
+    album.index()
+    album.library = album.photos
+    assert (album.index().found, album.index().unchanged) == (2, 2)
+    album.library = elsewhere
+    assert album.index().unchanged == 2
+
+
 def test_a_partial_scan_is_not_a_scan_of_the_root(album: Album) -> None:
     album.add("in/a.png", RED)
     album.index()

@@ -23,7 +23,13 @@ def test_a_library_is_made_once_and_found_again(tmp_path: Path) -> None:
     content = path.read_bytes()
     assert catalogue_in(place, create=True) == catalogue_in(place, create=False) == path
     assert path.read_bytes() == content
-    assert (place / ".clipsearchignore").read_text() == "*\n"
+    assert "/catalogue.sqlite*\n" in (place / ".clipsearchignore").read_text()
+
+
+def test_somebodys_own_ignore_file_is_left_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / ".clipsearchignore").write_text("drafts\n")
+    catalogue_in(tmp_path, create=True)
+    assert (tmp_path / ".clipsearchignore").read_text() == "drafts\n"
 
 
 def test_places_where_there_can_be_none(tmp_path: Path) -> None:
