@@ -15,6 +15,9 @@ _DECIMALS = 6
 # before the filter is asked about all.
 _TRIED_FOR_EACH = (4, 16)
 
+# The score's negative, the path and the content: sorted, the best photo is the first.
+_Candidate = tuple[float, bytes, int]
+
 
 def best_photos(
     library: Library, vector: Floats, wanted: PhotoFilter, top_k: int, lap: Lap
@@ -44,18 +47,39 @@ def _best_of_all(
     k = _TRIED_FOR_EACH[-1] * (top_k + 1)
     found, cosines = library.nearest(vector[None], k, None, lap)
     ids, scores = found[0], _rounded(cosines[0])
-    answer = None
+    best: list[_Candidate] = []
+    candidates: list[_Candidate] = []
+    looked_at = 0
     for tried in _TRIED_FOR_EACH:
         number = tried * (top_k + 1)
-        rows = _rows(library, ids[:number], scores[:number], wanted)
-        best = heapq.nsmallest(top_k, rows, key=_rank)
+        part = slice(looked_at, number)
+        candidates += _candidates(library, ids[part], scores[part], wanted)
+        looked_at = number
+        best = heapq.nsmallest(top_k, candidates)
         # Others score no more than the last one that was looked at; a tie with it would need them.
-        enough = len(best) == top_k and best[-1][0] > scores[:number][-1]
+        enough = len(best) == top_k and -best[-1][0] > scores[:number][-1]
         if len(ids) < number or enough:
-            answer = best
             break
+    else:
+        lap("photo rows")
+        return None
+    chosen = np.array([content_id for _, _, content_id in best], np.int64)
+    photos = library.catalogue.photos_of(chosen, wanted).values()
+    by_path = {row.path: row for rows in photos for row in rows}
     lap("photo rows")
-    return answer
+    return [(-negative, by_path[path]) for negative, path, _ in best]
+
+
+def _candidates(
+    library: Library, ids: Ids, scores: NDArray[np.float64], wanted: PhotoFilter
+) -> list[_Candidate]:
+    """The photos of these contents that pass the filter, by their paths alone: that is cheap."""
+    paths = library.catalogue.paths_of_all(ids, wanted)
+    return [
+        (-score, path, content_id)
+        for content_id, score in zip(ids.tolist(), scores.tolist(), strict=True)
+        for path in paths.get(content_id, [])
+    ]
 
 
 def _best_of(

@@ -2,6 +2,7 @@
 
 import os
 import unicodedata
+from collections.abc import Callable
 from functools import lru_cache
 
 from clipsearch.storage.connection import Connection, Parameters
@@ -11,27 +12,21 @@ from clipsearch.types import PhotoFilter
 LIVE = "p.missing_since IS NULL AND p.content_id IS NOT NULL"
 
 
-def conditions(connection: Connection, wanted: PhotoFilter | None) -> tuple[str, Parameters]:
+def conditions(connection: Connection, wanted: PhotoFilter) -> tuple[str, Parameters]:
     """What a live photo has to fulfil, and the parameters of that condition."""
-    return _conditions(connection, wanted or PhotoFilter(), "p.folder_id")
+    where, parameters = conditions_but_folders(wanted)
+    parts, of_folders = [where], []
+    for names, word in ((wanted.folders, "IN"), (wanted.not_folders, "NOT IN")):
+        if names:
+            parts.append(f"p.folder_id {word} (SELECT value FROM json_each(?))")
+            of_folders.append(id_list(_matching_folders(connection, names)))
+    return " AND ".join(parts), [*parameters, *of_folders]
 
 
-def conditions_on_contents(
-    connection: Connection, wanted: PhotoFilter | None
-) -> tuple[str, Parameters]:
-    """The same where contents are given: SQLite begins with those, not with all of a folder."""
-    return _conditions(connection, wanted or PhotoFilter(), "+p.folder_id")
-
-
-def _conditions(connection: Connection, wanted: PhotoFilter, folder: str) -> tuple[str, Parameters]:
+def conditions_but_folders(wanted: PhotoFilter) -> tuple[str, Parameters]:
+    """The same without what is asked of the photo's folder: see `folder_passes`."""
     parts = [LIVE]
     parameters: list[object] = []
-    if wanted.folders:
-        parts.append(f"{folder} IN (SELECT value FROM json_each(?))")
-        parameters.append(id_list(_matching_folders(connection, wanted.folders)))
-    if wanted.not_folders:
-        parts.append(f"{folder} NOT IN (SELECT value FROM json_each(?))")
-        parameters.append(id_list(_matching_folders(connection, wanted.not_folders)))
     # taken_at is ISO text in local time: comparing text compares times. NULL passes neither.
     if wanted.after is not None:
         parts.append("c.taken_at >= ?")
@@ -46,16 +41,38 @@ def _conditions(connection: Connection, wanted: PhotoFilter, folder: str) -> tup
     return " AND ".join(parts), parameters
 
 
+def folder_passes(wanted: PhotoFilter) -> Callable[[bytes, bytes], bool]:
+    """Whether a photo passes by its root and its folder in that.
+
+    Where some photos are given, this costs less than to ask which of all folders match.
+    """
+    among, outside = _matcher(wanted.folders), _matcher(wanted.not_folders)
+
+    def passes(root: bytes, folder: bytes) -> bool:
+        if wanted.folders and not among(root, folder):
+            return False
+        return not (wanted.not_folders and outside(root, folder))
+
+    return passes
+
+
 def _matching_folders(connection: Connection, wanted: tuple[str, ...]) -> list[int]:
-    needles = [(_comparable(name), os.path.isabs(name)) for name in wanted]
-    matching = []
-    for folder_id, root, path in connection.rows(
+    matches = _matcher(wanted)
+    folders = connection.rows(
         "SELECT f.id, r.path, f.path FROM folders f JOIN roots r ON r.id = f.root_id"
-    ):
+    )
+    return [folder_id for folder_id, root, path in folders if matches(root, path)]
+
+
+def _matcher(wanted: tuple[str, ...]) -> Callable[[bytes, bytes], bool]:
+    """Whether a folder, by its root and its path in that, is or lies in one of the wanted ones."""
+    needles = [(_comparable(name), os.path.isabs(name)) for name in wanted]
+
+    def matches(root: bytes, path: bytes) -> bool:
         names = _comparable_folder(root, path)
-        if any(_contains(names, needle, absolute) for needle, absolute in needles):
-            matching.append(folder_id)
-    return matching
+        return any(_contains(names, needle, absolute) for needle, absolute in needles)
+
+    return matches
 
 
 def _contains(names: str, needle: str, absolute: bool) -> bool:

@@ -9,7 +9,7 @@ from clipsearch.storage import liveness
 from clipsearch.storage.connection import Connection
 from clipsearch.storage.decoding import decodes
 from clipsearch.storage.faults import damaged
-from clipsearch.storage.filters import conditions, conditions_on_contents
+from clipsearch.storage.filters import conditions, conditions_but_folders, folder_passes
 from clipsearch.storage.id_lists import distinct, id_list, to_ids
 from clipsearch.storage.records import (
     IndexedFile,
@@ -177,14 +177,16 @@ def photos_of(
 
     Raises DamageError when a row does not fit its content.
     """
-    where, parameters = conditions_on_contents(connection, wanted)
+    where, parameters = conditions_but_folders(wanted or PhotoFilter())
+    passes = folder_passes(wanted or PhotoFilter())
     found: dict[int, list[PhotoRow]] = {}
-    for row in connection.rows(
+    for photo_id, root, folder, *rest in connection.rows(
         f"{_PHOTO} WHERE c.id IN (SELECT value FROM json_each(?)) AND {where}",
         (id_list(content_ids), *parameters),
     ):
-        photo = _photo(connection, *row)
-        found.setdefault(photo.content_id, []).append(photo)
+        if passes(root, folder):
+            photo = _photo(connection, photo_id, root, folder, *rest)
+            found.setdefault(photo.content_id, []).append(photo)
     for photos in found.values():
         photos.sort(key=_by_path)
     return found
