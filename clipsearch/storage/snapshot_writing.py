@@ -4,21 +4,17 @@ Rows pass through a temporary file, so that memory holds no more than a block of
 that lists are learned from, and some 30 bytes for each row.
 """
 
-import hashlib
-import io
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, BinaryIO
 
 import numpy as np
 
 from clipsearch.errors import StorageError
 from clipsearch.failpoints import reach
 from clipsearch.storage.clustering import (
-    ListNumbers,
     learn_centroids,
     lists_for,
     nearest_lists,
@@ -28,6 +24,7 @@ from clipsearch.storage.embedding_rows import StoredBlock
 from clipsearch.storage.faults import no_space
 from clipsearch.storage.half_floats import Halves, unit_rows
 from clipsearch.storage.layout import TEMPORARY_SUFFIX, open_private, sync_dir
+from clipsearch.storage.snapshot_body import Rows, write_body
 from clipsearch.storage.snapshot_choice import (
     SPEED_ROWS,
     IndexPolicy,
@@ -35,7 +32,6 @@ from clipsearch.storage.snapshot_choice import (
     exact_is_fine,
 )
 from clipsearch.storage.snapshot_file import (
-    Checks,
     IndexChoice,
     SnapshotHeader,
     UnusableSnapshot,
@@ -50,16 +46,6 @@ EXACT_LIST_ROWS = 4096
 # Gives (q, dim) unit vectors such as people search with, or None when it has none; called only when
 # something is measured.
 TypicalQueries = Callable[[], Floats | None]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Rows:
-    """Rows to be written: what `take(positions)` gives, with ids and checks, and their lists."""
-
-    content_ids: Ids
-    checks: Checks
-    lists: ListNumbers
-    take: Callable[[Ids], Halves]
 
 
 def write_snapshot(
@@ -114,7 +100,7 @@ def extend_snapshot(
         if kept is not None:
             staying = np.flatnonzero(np.isin(old.content_ids, kept))
         old.check_rows()
-        stays = _Rows(
+        stays = Rows(
             old.content_ids[staying],
             old.checks[staying],
             old.lists()[staying],
@@ -166,7 +152,7 @@ def _errors_named(path: Path) -> Iterator[None]:
 @contextmanager
 def _spilled(
     path: Path, header: SnapshotHeader, blocks: Iterable[StoredBlock]
-) -> Iterator[tuple[_Rows, SnapshotHeader]]:
+) -> Iterator[tuple[Rows, SnapshotHeader]]:
     """The rows of the blocks in a temporary file, and the header that knows their number."""
     temporary = path.with_name(f"{path.stem}.rows.faiss{TEMPORARY_SUFFIX}")
     ids, checks = [np.empty(0, np.int64)], [np.empty(0, np.uint64)]
@@ -186,7 +172,7 @@ def _spilled(
         number = len(content_ids)
         shape = (number, header.dim)
         rows_there = np.memmap(temporary, "<f2", "r", shape=shape) if number else np.empty(shape)
-        spilled = _Rows(
+        spilled = Rows(
             content_ids,
             np.concatenate(checks),
             np.empty(0, np.int32),
@@ -204,7 +190,7 @@ def _written(
     path: Path,
     header: SnapshotHeader,
     centroids: Floats,
-    parts: list[_Rows],
+    parts: list[Rows],
     policy: IndexPolicy | None,
     queries: TypicalQueries | None,
 ) -> Path:
@@ -213,7 +199,7 @@ def _written(
     temporary.unlink(missing_ok=True)
     try:
         with os.fdopen(open_private(temporary, exclusive=True), "w+b") as file:
-            header = _write_body(file, header, centroids, parts)
+            header = write_body(file, header, centroids, parts)
             end = file.tell()
             write_tail(file, header)
             file.flush()
@@ -252,82 +238,3 @@ def _measured(
         raise StorageError(
             f"{path} does not read back as it was written ({reason})", "Check this disk."
         ) from reason
-
-
-def _write_body(
-    file: BinaryIO, header: SnapshotHeader, centroids: Floats, parts: list[_Rows]
-) -> SnapshotHeader:
-    lists = header.index.lists
-    orders = [np.argsort(part.lists, kind="stable") for part in parts]
-    bounds = [
-        np.searchsorted(part.lists[order], np.arange(lists + 1))
-        for part, order in zip(parts, orders, strict=True)
-    ]
-    sizes = np.sum([np.diff(each) for each in bounds], axis=0).astype(np.int64)
-    head = _head(centroids, header.rows, sizes)
-    file.write(head)
-    start = 0
-    for number, size in enumerate(sizes.tolist()):
-        for part, order, bound in zip(parts, orders, bounds, strict=True):
-            chosen = order[bound[number] : bound[number + 1]]
-            if len(chosen):
-                file.write(np.ascontiguousarray(part.take(chosen)).view(np.uint8).data)
-        file.write(np.arange(start, start + size, dtype="<i8").data)
-        start += size
-    # All rows of list 0, of every part in turn, then list 1: as they were just written.
-    in_order = _interleaved(bounds)
-    digest = hashlib.sha256()
-    for table in (
-        sizes,
-        _by_list([part.content_ids[o] for part, o in zip(parts, orders, strict=True)], in_order),
-        _by_list([part.checks[o] for part, o in zip(parts, orders, strict=True)], in_order),
-    ):
-        digest.update(table.data)
-        file.write(table.data)
-    return replace(
-        header,
-        head_size=len(head),
-        head_sha256=hashlib.sha256(head).hexdigest(),
-        table_sha256=digest.hexdigest(),
-    )
-
-
-def _interleaved(bounds: list[Ids]) -> Ids:
-    """Where each row of the concatenated parts goes, sorted by list, then part."""
-    lists = [np.repeat(np.arange(len(bound) - 1), np.diff(bound)) for bound in bounds]
-    return np.argsort(np.concatenate(lists), kind="stable")
-
-
-def _by_list(parts: list[Any], in_order: Ids) -> Any:
-    return np.ascontiguousarray(np.concatenate(parts)[in_order])
-
-
-def _head(centroids: Floats, rows: int, sizes: Ids) -> bytes:
-    """What FAISS writes before the first list of an index with lists of these sizes.
-
-    FAISS writes the sizes of the lists, then the lists themselves, last. So an index with one row
-    in each list is written, and everything from its sizes on is put in their place by us.
-    """
-    faiss = _faiss()
-    lists, dim = centroids.shape
-    quantizer = faiss.IndexFlatIP(dim)
-    quantizer.add(np.ascontiguousarray(centroids))
-    half = faiss.ScalarQuantizer.QT_fp16
-    index = faiss.IndexIVFScalarQuantizer(
-        quantizer, dim, lists, half, faiss.METRIC_INNER_PRODUCT, False
-    )
-    index.is_trained = True
-    row, position = np.zeros(2 * dim, np.uint8), np.zeros(1, np.int64)
-    for number in range(lists):
-        index.invlists.add_entries(number, 1, faiss.swig_ptr(position), faiss.swig_ptr(row))
-    index.ntotal = rows
-    written = io.BytesIO()
-    faiss.write_index(index, faiss.PyCallbackIOWriter(written.write, 1 << 20))
-    one_row_each = lists * (8 + row.nbytes + position.nbytes)
-    return written.getvalue()[:-one_row_each] + sizes.astype("<i8").tobytes()
-
-
-def _faiss() -> Any:
-    import faiss
-
-    return faiss
