@@ -49,14 +49,7 @@ def teach(
     concept_before(library, name, add=add)  # a slip is said before photos are read
     source = Source(library, towers, model_id, rules or IgnoreRules(), progress)
     read, against = source.read(photos), source.read(counter)
-    given = [ConceptPhoto(h, path) for h, path in read.paths.items()]
-    given += [ConceptPhoto(h, path, is_example=False) for h, path in against.paths.items()]
-    both = read.paths.keys() & against.paths.keys()
-    if both:
-        shown = os.fsdecode(read.paths[both.pop()])
-        raise UsageError(
-            f"{shown} is given as an example and as none", "Leave it out of one of the two"
-        )
+    given = _given(read, against)
     if photos and not read.paths:
         raise _nothing_usable(read)
     with library.writer():
@@ -81,6 +74,19 @@ def teach(
         encoded=read.encoded + against.encoded,
         problems=(*read.problems, *against.problems),
     )
+
+
+def _given(read: ReadPhotos, against: ReadPhotos) -> list[ConceptPhoto]:
+    """Examples and counter-examples. Raises UsageError for a photo that is said to be both."""
+    both = read.paths.keys() & against.paths.keys()
+    if both:
+        shown = os.fsdecode(read.paths[both.pop()])
+        raise UsageError(
+            f"{shown} is given as an example and as none", "Leave it out of one of the two"
+        )
+    examples = [ConceptPhoto(h, path) for h, path in read.paths.items()]
+    others = [ConceptPhoto(h, path, is_example=False) for h, path in against.paths.items()]
+    return examples + others
 
 
 def learn_and_save(

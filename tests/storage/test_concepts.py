@@ -98,6 +98,16 @@ def test_unusable_weights_change_nothing(catalogue: Catalogue, weights: np.ndarr
     assert concept.photos == (A, B)
 
 
+@pytest.mark.parametrize("vector", [broken(1, 0, 0), broken(1, 1, 0, 0)], ids=["short", "long"])
+def test_an_unusable_vector_changes_nothing(catalogue: Catalogue, vector: np.ndarray) -> None:
+    learned = [LinearClassifier("", WEIGHTS, -0.5)]
+    with pytest.raises(ValueError, match="is refused"):
+        catalogue.concepts.save(
+            "Rex", "one", None, [A], model(catalogue), {A.content_hash: vector}, learned
+        )
+    assert catalogue.concepts.all() == []
+
+
 Damage = Callable[[Catalogue], object]
 
 
