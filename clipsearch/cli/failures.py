@@ -82,6 +82,8 @@ def _system(error: OSError) -> str:
     match error.errno:
         case errno.ENOSPC | errno.EDQUOT:
             return f"{subject}. Free some space and run it again: what was done is kept"
+        case errno.ENOENT if name is None and not _is_somewhere():
+            return "the folder that this was started in is gone. Change to another one"
         case errno.EBADF:
             # Only `_open_closed_streams` leaves a descriptor that cannot be written.
             return "standard output is closed. Send it to a file, or to /dev/null"
@@ -89,6 +91,14 @@ def _system(error: OSError) -> str:
             return f"{subject}. Check the permissions, or choose another place with --library"
         case _:
             return subject
+
+
+def _is_somewhere() -> bool:
+    try:
+        os.getcwd()
+    except OSError:
+        return False
+    return True
 
 
 def _catalogue(error: sqlite3.Error) -> Failure:

@@ -77,7 +77,8 @@ def _facts(found: "PhotoTrace") -> Iterator[_Fact]:
 def _stored_facts(record: "PhotoRecord", row: str) -> Iterator[_Fact]:
     if record.missing_since is not None:
         yield "missing since", row, _time(record.missing_since)
-    yield "stat", row, _stat(record.stat)
+    if _is_known(record.stat):
+        yield "stat", row, _stat(record.stat)
     if record.content_hash is not None:
         yield "content", row, record.content_hash.hex()
     if record.facts is not None:
@@ -130,6 +131,11 @@ def _stat(stat: "FileStat") -> str:
     )
 
 
+def _is_known(stat: "FileStat") -> bool:
+    # Of a file that could not even be asked the catalogue holds no size.
+    return stat.size >= 0
+
+
 def _time(seconds: float) -> str:
     try:
         return f"{datetime.fromtimestamp(seconds):%Y-%m-%d %H:%M:%S}"
@@ -160,7 +166,7 @@ def _stored(record: "PhotoRecord") -> dict[str, object]:
     return {
         "from": f"catalogue, row {record.photo_id}",
         "content_hash": None if record.content_hash is None else record.content_hash.hex(),
-        "stat": _stat_fields(record.stat),
+        "stat": _stat_fields(record.stat) if _is_known(record.stat) else None,
         "missing_since": record.missing_since,
         "problem": None if record.kind is None else {"kind": record.kind, "reason": record.reason},
         "facts": None

@@ -40,6 +40,20 @@ def test_system_errors_name_the_file_and_the_remedy() -> None:
     assert "Check the permissions" in denied.line
 
 
+def test_the_folder_that_a_command_was_started_in_may_be_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nameless = FileNotFoundError(errno.ENOENT, "No such file or directory")
+    assert explain(nameless).line == "clipsearch: No such file or directory."
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(FileNotFoundError) as caught:
+        Path("photos").absolute()
+    line = explain(caught.value).line
+    assert line == "clipsearch: the folder that this was started in is gone. Change to another one."
+
+
 def test_a_damaged_catalogue_that_nobody_translated_is_damage(tmp_path: Path) -> None:
     file = tmp_path / "catalogue.sqlite"
     file.write_bytes(b"no database" * 100)

@@ -1,6 +1,7 @@
 """`clipsearch why` as a program: for any name, indexed or not."""
 
 import os
+import sqlite3
 import struct
 
 import pytest
@@ -101,8 +102,6 @@ def test_problems_and_folders_that_are_away(indexed: Program) -> None:
 
 
 def test_what_the_photo_itself_says(indexed: Program) -> None:
-    import sqlite3
-
     database = sqlite3.connect(indexed.library / "catalogue.sqlite")
     database.execute(
         "UPDATE contents SET taken_at = '2022-06-01T10:00:00', camera = 'X100V', "
@@ -142,3 +141,17 @@ def test_a_clock_beyond_all_calendars_is_shown_in_seconds() -> None:
     from clipsearch.cli.why import _time
 
     assert _time(1e18) == "1000000000000000000 s after 1970"
+
+
+def test_a_file_that_could_not_be_asked_has_no_made_up_size(indexed: Program) -> None:
+    database = sqlite3.connect(indexed.library / "catalogue.sqlite")
+    with database:
+        database.execute(
+            "UPDATE photos SET size = -1, mtime_ns = 0, ctime_ns = 0, inode = 0, device = 0"
+        )
+    database.close()
+    assert "stat" not in facts(indexed, "album/red.png")
+    (record,) = indexed.run("why", "album/red.png", "--json").records
+    stored = record["stored"]
+    assert isinstance(stored, dict)
+    assert stored["stat"] is None
