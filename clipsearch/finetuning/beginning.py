@@ -20,6 +20,7 @@ from clipsearch.types import Progress
 
 if TYPE_CHECKING:
     from clipsearch.training.precision import MeasuredPrecision
+    from clipsearch.training.runs import RunDirectory
 
 _FORMAT = 1
 
@@ -129,24 +130,12 @@ def write_down(
         read_json,
         refuse_differences,
         write_json,
-        write_whole,
     )
     from clipsearch.training.states import newest_state
 
     directory = RunDirectory(request.run)
     asked = asked_of(request)
-    basis = {
-        "format": _FORMAT,
-        "begins_with": asked["model"] or asked["architecture"],
-        "clipsearch": clipsearch.__version__,
-        "torch": _torch_version(),
-        "original_sha256": weights_digest,
-        "data_sha256": parts.fingerprint,
-        "division_sha256": parts.division,
-        **asdict(settings),
-    }
-    # As JSON gives it back, so that the two compare.
-    basis = json.loads(json.dumps(basis))
+    basis = _basis(asked, settings, parts, weights_digest)
     if directory.began and directory.holds_work:
         before = read_json(directory.settings).get("basis", {})
         if not request.force:
@@ -157,6 +146,32 @@ def write_down(
     if measured is not None:
         record["measured_precision"] = asdict(measured)
     write_json(directory.settings, record)
+    _write_photos(directory, parts)
+    return fingerprint(basis)
+
+
+def _basis(
+    asked: Mapping[str, Any], settings: Settings, parts: Parts, weights_digest: str
+) -> dict[str, Any]:
+    """Everything that the weights depend on, as JSON gives it back, so that two compare."""
+    basis = {
+        "format": _FORMAT,
+        "begins_with": asked["model"] or asked["architecture"],
+        "clipsearch": clipsearch.__version__,
+        "torch": _torch_version(),
+        "original_sha256": weights_digest,
+        "data_sha256": parts.fingerprint,
+        "division_sha256": parts.division,
+        **asdict(settings),
+    }
+    found: dict[str, Any] = json.loads(json.dumps(basis))
+    return found
+
+
+def _write_photos(directory: "RunDirectory", parts: Parts) -> None:
+    """Which photos the run learns from and is judged by."""
+    from clipsearch.training.runs import write_json, write_whole
+
     lines = "".join(as_lines(parts.by_part()))
     write_whole(directory.path / PHOTOS_NAME, lines.encode(errors="backslashreplace"))
     learned, validation, test = parts.sizes
@@ -172,7 +187,6 @@ def write_down(
             "test_photos": [photo.source.name for photo in parts.of(parts.test)],
         },
     )
-    return fingerprint(basis)
 
 
 def _refuse_another_division(run: Path, before: Mapping[str, Any], parts: Parts) -> None:
