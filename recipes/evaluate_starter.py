@@ -3,7 +3,8 @@
     python recipes/evaluate_starter.py --model data/starter --data ../shared/data
 
 Zero-shot top-1 and top-5 on each val-* set over that set's own names; zero-shot top-1 on the
-album's three folders; precision of the first 10 results for everyday words.
+album's three folders; precision of the first 10 results for everyday words; on val-tiny that of
+colours, and of coloured things beside the same things without a colour.
 """
 
 import argparse
@@ -18,11 +19,13 @@ from numpy.typing import NDArray
 from photo_sets import read_set
 from PIL import Image
 
-from clipsearch.training.captions import zero_shot_prompts
+from clipsearch.training.captions import with_article, zero_shot_prompts
+from clipsearch.training.colours import COLOURS, colour_truth
 from clipsearch.training.concepts import (
     BROADER,
     SAME,
     Concept,
+    Name,
     concept_of_label,
     read_concepts,
     relations,
@@ -85,6 +88,8 @@ HELD_OUT_QUERIES: dict[str, dict[str, tuple[str, ...]]] = {
         "train": ("train",),
     },
 }
+# Things that are seen in several colours, for queries such as "a red car".
+COLOURED = ("car", "dog", "bird", "fruit", "vegetable", "insect", "clothes", "bottle", "furniture")
 # Which set's labels name the photos of each part of the album.
 ALBUM_PARTS = {"objects": "caltech", "groceries": "grocery", "clothes": "clothing"}
 # The album's folders that hold several products; the others carry a label's own name.
@@ -192,6 +197,43 @@ def precision_at_10(
     return rows
 
 
+def show_colours(
+    model: Model,
+    pixels: NDArray[np.uint8],
+    photos: NDArray[np.float32],
+    photo_concepts: NDArray[np.int64],
+    judge: Judge,
+) -> None:
+    """Precision for colours as the pixels [n, h, w, 3] have them, alone and with things.
+
+    Photos of which a colour is hard to tell are left out of its query.
+    """
+    truth = colour_truth(torch.from_numpy(pixels.copy()).permute(0, 3, 1, 2).float() / 255)
+
+    def precision(query: str, right: NDArray[np.bool_], known: NDArray[np.bool_]) -> float:
+        scores = photos[known] @ model.encode_texts([query])[0]
+        k = min(10, int(right.sum()))
+        return 100 * float(right[known][np.argsort(-scores)[:k]].mean())
+
+    for colour, name in enumerate(COLOURS):
+        right, known = truth[:, colour] == 1, truth[:, colour] >= 0
+        found = precision(with_article(Name(f"{name} photo", True)), right, known)
+        print(f"  {name!r}: P@10 {found:.0f}, among all {100 * right.sum() / known.sum():.0f}")
+    with_colour, without = [], []
+    for thing in (t for t in COLOURED if t in judge.position):
+        shown = judge.is_right(photo_concepts, [thing])
+        for colour, name in enumerate(COLOURS[:-1]):
+            right = shown & (truth[:, colour] == 1)
+            known = ~shown | (truth[:, colour] >= 0)
+            if right.sum() >= 5:
+                with_colour.append(precision(f"{name} {thing}", right, known))
+                without.append(precision(thing, right, known))
+    print(
+        f"  {len(without)} coloured things: P@10 {np.mean(with_colour):.0f}, "
+        f"asked without the colour {np.mean(without):.0f}"
+    )
+
+
 def main() -> None:
     """Print all scores."""
     parser = argparse.ArgumentParser(description="Measure a CLIP model on held-out photos.")
@@ -216,6 +258,8 @@ def main() -> None:
             model, photos, concepts[held_out.labels], queries, judge
         ):
             print(f"  val-{name} {query!r}: P@10 {precision:.0f} of {count}")
+        if name == "tiny":
+            show_colours(model, held_out.photos, photos, concepts[held_out.labels], judge)
     album = read_album(given.data, judge)
     photos = model.encode_photos([Image.open(photo.path).convert("RGB") for photo in album])
     for part in ALBUM_PARTS:
