@@ -52,6 +52,15 @@ def finetune(
             help="How firmly everyday words stay where they were; 0: they may move.",
         ),
     ] = None,
+    words: Annotated[
+        float | None,
+        typer.Option(
+            metavar="X",
+            min=0.0,
+            help="How much is learned from the captions' words alone, where they find photos "
+            "better than the model does; 0: nothing.",
+        ),
+    ] = None,
     forgetting: Annotated[
         float | None,
         typer.Option(
@@ -108,6 +117,7 @@ def finetune(
         precision=precision,
         average=average,
         anchor=anchor,
+        words=words,
         forgetting=forgetting,
         validation=validation,
         test=test,

@@ -40,7 +40,10 @@ class Shown:
             case finetuning.Judged():
                 self._judged(event)
             case finetuning.Remark():
-                note(f"clipsearch: {visible(event.text)}")
+                self._write(
+                    lambda: {"event": "remark", "text": event.text},
+                    lambda: visible(event.text),
+                )
 
     def _write(self, record: Callable[[], dict[str, object]], line: Callable[[], str]) -> None:
         if self._json:

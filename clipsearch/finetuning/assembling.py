@@ -6,28 +6,31 @@ from typing import TYPE_CHECKING
 
 from clipsearch.finetuning.measuring import general_prompts
 from clipsearch.finetuning.preparing import Prepared
+from clipsearch.finetuning.wording import learned_words
 from clipsearch.prompts import template_set
 from clipsearch.types import CaptionedPhoto, Progress
 
 if TYPE_CHECKING:
-    from clipsearch.training.anchoring import TextAnchor
     from clipsearch.training.fitting import Pace
-    from clipsearch.training.objective import PairObjective
+    from clipsearch.training.objective import PairObjective, TextTerm
     from clipsearch.training.pair_batches import PairBatches
     from clipsearch.training.stored_views import StoredPairs
     from clipsearch.training.trainee import Trainee
     from clipsearch.training.tuning import TrainedGroup
+    from clipsearch.training.word_teacher import WordsFound
 
 
 @dataclass(frozen=True, slots=True)
 class Assembly:
-    """What one process trains with; `per_epoch` steps show every photo once."""
+    """What one process trains with; `per_epoch` steps show every photo once. `words`: what the
+    captions' words alone find, None when that was not asked."""
 
     trainee: "Trainee"
     objective: "PairObjective"
     batches: "PairBatches | StoredPairs"
     per_epoch: int
     pace: "Pace"
+    words: "WordsFound | None"
 
 
 def assemble(prepared: Prepared, progress: Progress) -> Assembly:
@@ -38,14 +41,16 @@ def assemble(prepared: Prepared, progress: Progress) -> Assembly:
     settings = prepared.settings
     groups = _prepared_groups(prepared)
     # While every process still has the whole model.
-    anchor = _anchor(prepared) if settings.anchor else None
+    terms = [_anchor(prepared)] if settings.anchor else []
     batches = _batches(prepared, progress)
-    trainee, objective = _trainee(prepared, groups, anchor)
+    words, teacher = learned_words(prepared, batches)
+    trainee, objective = _trainee(prepared, groups, [*terms, *teacher])
     if settings.loss == "sigmoid":
         with closing(batches.iterate(0)) as upcoming:
             objective.settle(next(upcoming))
     per_epoch = max(1, batches.steps_per_epoch // settings.accumulate)
-    return Assembly(trainee, objective, batches, per_epoch, _pace(prepared, trainee, per_epoch))
+    pace = _pace(prepared, trainee, per_epoch)
+    return Assembly(trainee, objective, batches, per_epoch, pace, words)
 
 
 def _prepared_groups(prepared: Prepared) -> "list[TrainedGroup]":
@@ -70,7 +75,7 @@ def _prepared_groups(prepared: Prepared) -> "list[TrainedGroup]":
 
 
 def _trainee(
-    prepared: Prepared, groups: "list[TrainedGroup]", anchor: "TextAnchor | None"
+    prepared: Prepared, groups: "list[TrainedGroup]", text_terms: "list[TextTerm]"
 ) -> "tuple[Trainee, PairObjective]":
     from clipsearch.training.fitting import make_optimizer
     from clipsearch.training.losses import make_loss
@@ -94,24 +99,25 @@ def _trainee(
         views_weight=settings.views,
         views_of=settings.views_of,
         chunk=settings.chunk,
-        anchor=anchor,
-        anchor_weight=settings.anchor,
+        text_terms=text_terms,
         images_are_stored=settings.stored_views > 0,
     )
     compute_with(settings.threads, settings.seed)
     return Trainee(model, loss, optimizer, average), objective
 
 
-def _anchor(prepared: Prepared) -> "TextAnchor":
+def _anchor(prepared: Prepared) -> "TextTerm":
     """Everyday labels in a few wordings, held where the original has them."""
     from clipsearch.training.anchoring import DRAWN, anchor_to
+    from clipsearch.training.objective import TextTerm
 
     settings = prepared.settings
     # Beside a small batch as many as ever would be most of a step's work.
     drawn = min(DRAWN, 2 * settings.batch_size)
     tokenize = prepared.seeing.tokenize
     encode_text = _encoder(prepared).encode_text
-    return anchor_to(general_prompts(), tokenize, encode_text, prepared.worker.device, drawn)
+    anchor = anchor_to(general_prompts(), tokenize, encode_text, prepared.worker.device, drawn)
+    return TextTerm(anchor, settings.anchor)
 
 
 def _encoder(prepared: Prepared) -> "PairObjective":

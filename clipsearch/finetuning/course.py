@@ -199,6 +199,7 @@ class Course:
             step=self.step,
             last=self._last,
             best=self._trainee.best(),
+            words=self._assembly.words,
         )
         return finish(made, progress)
 

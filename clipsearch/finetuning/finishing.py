@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,13 +19,15 @@ if TYPE_CHECKING:
     from clipsearch.training.interpolation import Point
     from clipsearch.training.runs import RunDirectory
     from clipsearch.training.trainee import Evaluated, Weights
+    from clipsearch.training.word_teacher import WordsFound
 
 
 @dataclass(frozen=True)
 class Made:
     """What training left behind, and what it is compared with.
 
-    `last`: the weights after `step` steps; `best`: the best evaluation of all.
+    `last`: the weights after `step` steps; `best`: the best evaluation of all; `words`: what the
+    captions' words alone found.
     """
 
     prepared: Prepared
@@ -34,6 +36,7 @@ class Made:
     step: int
     last: "Weights"
     best: "Evaluated | None"
+    words: "WordsFound | None"
 
     @property
     def settings(self) -> Settings:
@@ -101,7 +104,8 @@ def finish(made: Made, progress: Progress) -> Finished:
     unfinished.rename(directory.model)
     _draw(made, line)
     text = _text(made, verdict, line)
-    record = as_record(verdict, [_as_dict(point) for point in line.points])
+    words = None if made.words is None else asdict(made.words)
+    record = as_record(verdict, [_as_dict(point) for point in line.points]) | {"words": words}
     write_whole(directory.report_text, text.encode())
     write_json(directory.report, record)
     return Finished(directory.path, verdict.word != "kept", text, record)

@@ -5,7 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clipsearch.finetuning.asking import Followed, Outcome, Request, Stopped, Tell
+from clipsearch.finetuning.asking import Followed, Outcome, Remark, Request, Stopped, Tell
 from clipsearch.finetuning.assembling import assemble
 from clipsearch.finetuning.course import Course, Office
 from clipsearch.finetuning.finishing import finished_before
@@ -19,6 +19,7 @@ from clipsearch.finetuning.places import (
 )
 from clipsearch.finetuning.preparing import follow, gathered, prepare
 from clipsearch.finetuning.settings import Settings, require_processes
+from clipsearch.finetuning.wording import said_of
 from clipsearch.finetuning.yardstick import yardstick_of
 from clipsearch.storage.lock import writer_lock
 from clipsearch.types import CaptionedPhoto, Progress, no_progress
@@ -79,7 +80,10 @@ def _lead(
     logbook = Logbook(directory, tell, tensorboard=request.tensorboard)
     # Before anything is changed: what it has to be better than.
     yardstick = yardstick_of(prepared, prepared.loaded.model.to(worker.device))
-    course = Course(prepared, assemble(prepared, progress), Office(yardstick, logbook))
+    assembly = assemble(prepared, progress)
+    if assembly.words is not None:
+        tell(Remark(said_of(assembly.words)))
+    course = Course(prepared, assembly, Office(yardstick, logbook))
     try:
         course.train()
         trained = True

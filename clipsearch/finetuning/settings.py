@@ -29,6 +29,7 @@ class Wishes:
     precision: str | None = None
     average: float | None = None
     anchor: float | None = None
+    words: float | None = None
     forgetting: float | None = None
     validation: float | None = None
     test: float | None = None
@@ -60,6 +61,7 @@ class Settings:
     once (0: all); `accumulate` batches a step; `recompute` activations instead of keeping them;
     `precision` of the towers; `average` the decay of the weights' average (0: none);
     `anchor`: the weight of the loss that holds general prompts where they were (0: none);
+    `words`: that of the loss that teaches what the captions' words mean by themselves (0: none);
     `stored_views`: how often each photo is encoded before training, when the image tower is locked
     (0: photos are encoded in each step); `judge_every` so many epochs;
     `frozen_norms` keep running means as they are; `forgetting` the most that may be lost of what
@@ -84,6 +86,7 @@ class Settings:
     precision: Precision
     average: float
     anchor: float
+    words: float
     stored_views: int
     judge_every: int
     frozen_norms: bool
@@ -172,6 +175,7 @@ def resolve(kind: Kind, wishes: Wishes, found: Circumstances) -> Settings:
     batch_size = wishes.batch_size or _batch_size(kind, tune, found)
     epochs = wishes.epochs or _epochs(kind, tune, batch_size, found)
     anchored = kind == "finetune" and tune != "image"
+    stores_views = tune == "text" and not views
     return Settings(
         kind=kind,
         epochs=_positive("--epochs", epochs),
@@ -190,7 +194,8 @@ def resolve(kind: Kind, wishes: Wishes, found: Circumstances) -> Settings:
         precision=precision,
         average=wishes.average or 0.0,
         anchor=(20.0 if anchored else 0.0) if wishes.anchor is None else wishes.anchor,
-        stored_views=_stored_views(epochs, found.photos) if tune == "text" and not views else 0,
+        words=(10.0 if stores_views else 0.0) if wishes.words is None else wishes.words,
+        stored_views=_stored_views(epochs, found.photos) if stores_views else 0,
         judge_every=max(1, -(-epochs // _MOST_JUDGED)),
         frozen_norms=kind == "finetune",
         forgetting=_most_forgetting(wishes, found),

@@ -1,12 +1,12 @@
 """What a step makes small: the contrastive loss of a batch, and terms beside it."""
 
-from collections.abc import Callable
-from typing import Any, Literal
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from clipsearch.training.anchoring import TextAnchor
 from clipsearch.training.distributed import gather_rows
 from clipsearch.training.gradient_cache import Encoding, backward_in_chunks
 from clipsearch.training.losses import (
@@ -22,6 +22,21 @@ from clipsearch.training.short_texts import short_text_encoder
 Encode = Callable[[Tensor], Tensor]
 # Which views are to find each other: those of one photo, or of all photos with one label.
 ViewsOf = Literal["photo", "label"]
+
+
+class TextLoss(Protocol):
+    """Something that texts alone are to come nearer to."""
+
+    def loss(self, encode_text: Encode) -> Tensor:
+        """A scalar; what it draws depends on torch's random numbers."""
+
+
+@dataclass(frozen=True, slots=True)
+class TextTerm:
+    """A loss of texts alone, and how much it counts beside the contrastive one."""
+
+    loss: TextLoss
+    weight: float
 
 
 def _as_they_are(rows: Tensor) -> Tensor:
@@ -41,24 +56,23 @@ class PairObjective:
         views_weight: float = 0.0,
         views_of: ViewsOf = "photo",
         chunk: int = 0,
-        anchor: TextAnchor | None = None,
-        anchor_weight: float = 0.0,
+        text_terms: Sequence[TextTerm] = (),
         images_are_stored: bool = False,
     ) -> None:
         """`precision` is the towers'; losses are always computed in float32.
 
         `views_weight` >= 0: how much the views' loss counts beside the texts' (SLIP: 1), over views
         of one photo or, by `views_of`, of photos whose label or caption says the same. `chunk`:
-        pairs whose activations are kept at once, 0 all; the gradients are the same. `anchor` counts
-        `anchor_weight` times beside the contrastive loss. `images_are_stored`: batches hold
-        embeddings of a locked tower in place of pixels.
+        pairs whose activations are kept at once, 0 all; the gradients are the same. `text_terms`:
+        losses of texts alone. `images_are_stored`: batches hold embeddings of a locked tower in
+        place of pixels.
         """
         self._model: Any = model
         self._loss, self._views_of = loss, views_of
         self._same_photo, self._same_label = ViewsLoss(), LabelledViewsLoss()
         self._device, self._precision = device, precision
         self._views_weight, self._chunk = views_weight, chunk
-        self._anchor, self._anchor_weight = anchor, anchor_weight
+        self._text_terms = tuple(text_terms)
         self._encode_photos = _as_they_are if images_are_stored else self.encode_image
         self._encode_text: Encode = short_text_encoder(model) or self._whole_text
 
@@ -97,7 +111,7 @@ class PairObjective:
                 value = value + self._views_weight * self._between_views(image, views, ids)
             return value * share
 
-        held = self._backward_of_anchor(share)
+        held = self._backward_of_texts(share)
         if self._chunk and self._chunk < len(batch.indices):
             value = backward_in_chunks(self._model, encodings, loss, self._chunk)
         else:
@@ -105,13 +119,14 @@ class PairObjective:
             torch.autograd.backward(value)
         return (value.detach() + held) / share
 
-    def _backward_of_anchor(self, share: float) -> Tensor:
-        """The anchor's gradients, on their own: its activations are gone before others come."""
-        if self._anchor is None or not self._anchor_weight:
-            return torch.zeros((), device=self._device)
-        value = share * self._anchor_weight * self._anchor.loss(self.encode_text)
-        torch.autograd.backward(value)
-        return value.detach()
+    def _backward_of_texts(self, share: float) -> Tensor:
+        """The gradients of each text term on its own: its activations are gone before others."""
+        total = torch.zeros((), device=self._device)
+        for term in self._text_terms:
+            value = share * term.weight * term.loss.loss(self.encode_text)
+            torch.autograd.backward(value)
+            total += value.detach()
+        return total
 
     def encode_image(self, images: Tensor) -> Tensor:
         """Unit rows [n, dim], float32."""

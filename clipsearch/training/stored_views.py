@@ -6,10 +6,11 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from clipsearch.training.pair_batches import PairBatch, PairBatches
 from clipsearch.training.tensor_files import read_tensors, write_tensors
-from clipsearch.types import CaptionedPhoto
+from clipsearch.types import CaptionedPhoto, Floats
 
 _NAME = "views"
 
@@ -24,6 +25,11 @@ class StoredPairs:
         """`views` [views, photos, dim] float32 unit rows."""
         self._batches, self._views = batches, views
         self.steps_per_epoch = batches.steps_per_epoch
+
+    def mean_rows(self) -> Floats:
+        """Where each photo lies by all of its views: unit rows [photos, dim]."""
+        rows: Floats = normalize(self._views.mean(dim=0), dim=-1).numpy()
+        return rows
 
     def iterate(self, first_step: int) -> Generator[PairBatch]:
         """The batches from that number on, without end."""

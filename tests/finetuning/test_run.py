@@ -19,6 +19,7 @@ from clipsearch.finetuning import (
     Event,
     Finished,
     Judged,
+    Remark,
     Stopped,
     Trained,
     Wishes,
@@ -277,8 +278,11 @@ def test_too_much_forgetting_keeps_the_original(workshop: Workshop) -> None:
     assert record["curve"][-1]["forgetting"] > 0
 
 
-def test_few_photos_train_the_text_tower_on_stored_embeddings(workshop: Workshop) -> None:
+def test_few_photos_train_the_text_tower_on_stored_embeddings(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The default for few photos: the image tower stays as it is, and photos are read once."""
+    monkeypatch.setattr("clipsearch.training.word_teacher.FEWEST_PHOTOS", 20)
     wishes = Wishes(epochs=4, learning_rate=3e-3, threads=1, forgetting=1.0)
     stopped = workshop.run("stopped-text", wishes, tell=stop_at(Judged, 3))
     assert isinstance(stopped, Stopped)
@@ -290,6 +294,24 @@ def test_few_photos_train_the_text_tower_on_stored_embeddings(workshop: Workshop
     assert (workshop.folder / "text" / "views.safetensors").is_file()
     settings = json.loads((workshop.folder / "text" / "settings.json").read_text())["basis"]
     assert (settings["tune"], settings["stored_views"], settings["anchor"]) == ("text", 4, 20.0)
+    assert settings["words"] == 10.0
+
+
+def test_words_that_find_photos_better_than_the_model_are_learned_from(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("clipsearch.training.word_teacher.FEWEST_PHOTOS", 20)
+    wishes = Wishes(epochs=2, learning_rate=3e-3, threads=1, forgetting=1.0)
+    told: list[Event] = []
+    for name, words in (("with-words", None), ("without", 0.0)):
+        assert isinstance(workshop.run(name, replace(wishes, words=words), told.append), Finished)
+    assert workshop.weights("with-words") != workshop.weights("without")
+    # The model is random: words that name colours and shapes find more than it does.
+    (remark,) = (event.text for event in told if isinstance(event, Remark))
+    assert "learns from them too" in remark
+    record = json.loads((workshop.folder / "with-words" / "report.json").read_text())
+    assert record["words"]["words"] > record["words"]["model"]
+    assert json.loads((workshop.folder / "without" / "report.json").read_text())["words"] is None
 
 
 def test_from_nothing_a_model_is_trained_and_nothing_is_mixed(workshop: Workshop) -> None:

@@ -27,6 +27,7 @@ MANY = Circumstances(
 def test_few_photos_and_a_small_model() -> None:
     found = resolve("finetune", Wishes(), SMALL)
     assert (found.tune, found.anchor, found.stored_views) == ("text", 20.0, 8)
+    assert found.words == 10.0
     assert (found.batch_size, found.epochs, found.learning_rate) == (280, 120, 1.5e-3)
     assert (found.chunk, found.precision) == (0, "fp32")
     assert found.judge_every == 4
@@ -75,17 +76,19 @@ def test_a_wish_is_a_wish() -> None:
     wishes = Wishes(
         epochs=3, batch_size=7, learning_rate=0.5, weight_decay=0.0, loss="margin", tune="all",
         views=0.5, views_of="label", chunk=0, accumulate=2, recompute=True, precision="fp32",
-        average=0.9, anchor=0.0, forgetting=0.3, validation=0.2, test=0.3, seed=9, threads=5,
+        average=0.9, anchor=0.0, words=2.0, forgetting=0.3, validation=0.2, test=0.3, seed=9,
+        threads=5,
     )  # fmt: skip
     found = resolve("finetune", wishes, LARGE)
     for name in ("epochs", "batch_size", "learning_rate", "weight_decay", "loss", "tune", "views",
-                 "chunk", "accumulate", "recompute", "precision", "average", "anchor",
+                 "chunk", "accumulate", "recompute", "precision", "average", "anchor", "words",
                  "forgetting", "validation", "test", "seed", "threads"):  # fmt: skip
         assert getattr(found, name) == getattr(wishes, name), name
 
 
 def test_two_views_of_a_photo_need_its_pixels() -> None:
-    assert resolve("finetune", Wishes(views=1.0), SMALL).stored_views == 0
+    found = resolve("finetune", Wishes(views=1.0), SMALL)
+    assert (found.stored_views, found.words) == (0, 0.0)
 
 
 def test_a_locked_text_tower_needs_no_anchor() -> None:

@@ -1,0 +1,83 @@
+"""Where words lie among photos, against ridge regression written out the slow way."""
+
+import math
+
+import numpy as np
+import pytest
+
+from clipsearch.training.word_regression import fit_words, words_of_text
+from clipsearch.types import Floats
+
+# Dogs lie near the first axis, cats near the second, and snow moves both towards the third.
+PHOTOS: Floats = np.array(
+    [[3, 0, 0], [3, 0, 1], [0, 3, 0], [0, 3, 1], [3, 0.5, 0], [0.5, 3, 0]], dtype=np.float32
+)
+PHOTOS /= np.linalg.norm(PHOTOS, axis=1, keepdims=True)
+TEXTS = ["A dog.", "a dog in snow", "a cat", "a CAT in snow", "a dog, alone", "a cat"]
+OWNER = np.arange(6)
+
+
+def test_words_of_several_scripts() -> None:
+    assert words_of_text("Two Dogs' paws, 2!") == ["two", "dogs", "paws", "2"]
+    assert words_of_text("白い犬 dog") == ["白", "い", "犬", "dog"]
+    assert words_of_text("собака бежит") == ["собака", "бежит"]
+
+
+def slowly(texts: list[str], penalty: float) -> tuple[list[str], np.ndarray]:
+    words = sorted(
+        w for w in {w for t in texts for w in words_of_text(t)}
+        if sum(w in words_of_text(t) for t in texts) >= 2
+    )  # fmt: skip
+    counts = [sum(w in words_of_text(t) for t in texts) for w in words]
+    x = np.array(
+        [
+            [math.log(7 / n) * (w in words_of_text(t)) for w, n in zip(words, counts, strict=True)]
+            for t in texts
+        ]
+    )
+    x /= np.linalg.norm(x, axis=1, keepdims=True)
+    values, axes = np.linalg.eigh(PHOTOS.T @ PHOTOS / 6)
+    deviations = np.sqrt(values)
+    usual = math.sqrt(np.mean(np.sort(deviations)[:-1] ** 2))
+    whitening = axes @ np.diag(1 / (deviations + 0.3 * usual)) @ axes.T
+    y = PHOTOS @ whitening
+    y /= np.linalg.norm(y, axis=1, keepdims=True)
+    stacked = np.vstack([x, math.sqrt(penalty) * np.eye(len(words))])
+    answers = np.vstack([y, np.zeros((len(words), 3))])
+    found = np.linalg.lstsq(stacked, answers, rcond=None)[0] @ whitening.T
+    return words, found
+
+
+@pytest.mark.parametrize("penalty", [0.1, 10.0])
+def test_equals_least_squares_with_the_penalty_as_rows(penalty: float) -> None:
+    fitted = fit_words(TEXTS, OWNER, PHOTOS, [99.0, penalty])[1]
+    words, towards = slowly(TEXTS, penalty)
+    assert sorted(fitted.position) == words == ["a", "cat", "dog", "in", "snow"]
+    assert np.allclose(fitted.towards, towards, atol=1e-4)
+
+
+def test_texts_lie_where_their_photos_do() -> None:
+    fitted = fit_words(TEXTS, OWNER, PHOTOS, [0.1])[0]
+    dog, in_snow, cat = fitted.rows(["a dog", "snow, a dog!", "cat"])
+    assert (dog @ PHOTOS.T).argmax() in (0, 4)
+    assert (in_snow @ PHOTOS.T).argmax() == 1
+    assert (cat @ PHOTOS.T).argmax() in (2, 5)
+    assert np.allclose(np.linalg.norm([dog, in_snow, cat], axis=1), 1, atol=1e-5)
+
+
+def test_a_text_of_unknown_words_lies_nowhere() -> None:
+    assert fit_words(TEXTS, OWNER, PHOTOS, [0.1])[0].rows(["an elephant"]).tolist() == [[0, 0, 0]]
+
+
+def test_a_word_of_one_photo_alone_is_not_learned_however_often_it_is_said() -> None:
+    texts = ["rex", "rex rex", "rex the dog", "a dog"]
+    fitted = fit_words(texts, np.array([0, 0, 0, 1]), PHOTOS[:2], [1.0])[0]
+    assert list(fitted.position) == ["dog"]
+    with pytest.raises(ValueError, match="no word"):
+        fit_words(["rex", "rex"], np.array([0, 0]), PHOTOS[:1], [1.0])
+
+
+def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = fit_words(TEXTS, OWNER, PHOTOS, [1.0])[0]
+    monkeypatch.setattr("clipsearch.training.word_regression._BLOCK", 4)
+    assert np.allclose(fit_words(TEXTS, OWNER, PHOTOS, [1.0])[0].towards, whole.towards, atol=1e-6)

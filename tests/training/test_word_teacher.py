@@ -1,0 +1,127 @@
+"""The teacher of words: what it asks of a text tower, and whether it is asked at all."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from clipsearch.training.word_regression import fit_words, words_of_text
+from clipsearch.training.word_teacher import WordsFound, WordTeacher, altered, compare_words
+from clipsearch.types import Floats
+
+CPU = torch.device("cpu")
+THINGS = ("dog", "cat", "tree", "car")
+
+
+def tokenize(texts: Sequence[str]) -> Tensor:
+    """Which of the four things a text names."""
+    return torch.tensor(
+        [[thing in words_of_text(text) for thing in THINGS] for text in texts]
+    ).long()
+
+
+class Axes:
+    """One axis for each of the things; nothing for a text without any."""
+
+    def rows(self, texts: Sequence[str]) -> Floats:
+        named = tokenize(texts).numpy().astype(np.float32)
+        return np.asarray(named / np.maximum(np.linalg.norm(named, axis=1, keepdims=True), 1))
+
+
+def same_axes(tokens: Tensor) -> Tensor:
+    return torch.nn.functional.normalize(tokens.float(), dim=1)
+
+
+def test_a_tower_that_agrees_has_nothing_to_learn() -> None:
+    teacher = WordTeacher(Axes(), ["a dog", "the cat and the tree", "car", "?"], tokenize, CPU, 64)
+    assert abs(float(teacher.loss(same_axes))) < 1e-6
+
+
+def test_the_loss_is_the_mean_angle_of_texts_that_say_something() -> None:
+    teacher = WordTeacher(Axes(), ["dog", "?"], tokenize, CPU, 64)
+    # Where nothing is known, whatever the tower says is right.
+    there = torch.tensor([[0.6, 0.8, 0.0, 0.0]])
+    assert float(teacher.loss(lambda tokens: there.expand(len(tokens), -1))) == pytest.approx(0.4)
+
+
+def test_draws_depend_on_torchs_random_numbers() -> None:
+    seen: list[Tensor] = []
+
+    def encode(tokens: Tensor) -> Tensor:
+        seen.append(tokens)
+        return same_axes(tokens)
+
+    teacher = WordTeacher(Axes(), ["a dog", "a cat", "a tree", "a car"], tokenize, CPU, 16)
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        teacher.loss(encode)
+    assert torch.equal(seen[0], seen[1])
+    assert not torch.equal(seen[0], seen[2])
+    assert len(seen[0]) == 16
+
+
+def test_half_of_the_texts_stay_as_they_are_and_others_are_mixed() -> None:
+    seen: list[list[str]] = []
+
+    def listening(texts: Sequence[str]) -> Tensor:
+        seen.append(list(texts))
+        return tokenize(texts)
+
+    captions = ["A dog by a tree.", "The cat in a car."]
+    WordTeacher(Axes(), captions, listening, CPU, 200).loss(same_axes)
+    (texts,) = seen
+    assert set(texts[:100]) == set(captions)
+    assert not set(texts[100:]) & set(captions)
+    assert any("dog" in text and "cat" in text for text in texts[100:])
+
+
+def test_altered_texts_hold_words_of_both_and_never_nothing() -> None:
+    rng = np.random.default_rng(0)
+    made = [altered("a dog runs", "the cat", rng) for _ in range(300)]
+    words = {word for text in made for word in text.split()}
+    assert words == {"a", "dog", "runs", "the", "cat"}
+    assert all(made)
+    assert any(text.split() == ["runs", "dog"] for text in made)
+
+
+def photos_and_captions(*, say_truth: bool) -> tuple[list[str], np.ndarray, Floats]:
+    """80 photos around four axes, two captions each, that name the axis or anything at all."""
+    rng = np.random.default_rng(7)
+    kind = np.arange(80) // 4 % 4
+    rows = np.eye(4, 12, dtype=np.float32)[kind] + 0.1 * rng.normal(size=(80, 12)).astype("f4")
+    said = kind if say_truth else rng.integers(4, size=80)
+    captions = [text for k in said for text in (f"a {THINGS[k]}", f"see the {THINGS[k]} here")]
+    return captions, np.repeat(np.arange(80), 2), rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def test_true_words_help_a_model_that_knows_nothing() -> None:
+    captions, owner, photos = photos_and_captions(say_truth=True)
+    nonsense = np.roll(photos, 1, axis=1)[owner]
+    found = compare_words(captions, owner, nonsense, photos)
+    assert found.help
+    assert found.words > 0.5 > found.model
+
+
+def test_a_model_that_knows_its_photos_needs_no_words() -> None:
+    captions, owner, photos = photos_and_captions(say_truth=True)
+    assert not compare_words(captions, owner, photos[owner], photos).help
+
+
+def test_words_without_meaning_do_not_pass_by_having_seen_the_photos() -> None:
+    captions, owner, photos = photos_and_captions(say_truth=False)
+    # Each caption names its own photo, and one other in the next part: learned by heart it would
+    # find all of them, by what it means none.
+    captions = [f"{text} number {photo // 2}" for text, photo in zip(captions, owner, strict=True)]
+    truth, their_owner, _ = photos_and_captions(say_truth=True)
+    meant = compare_words(truth, their_owner, photos[owner], photos)
+    assert compare_words(captions, owner, photos[owner], photos).words < 0.6 * meant.words
+    by_heart = fit_words(captions, owner, photos, [0.01])[0].rows(captions)
+    best = (by_heart @ photos.T).argmax(axis=1)
+    assert np.mean(best // 2 == owner // 2) > 0.8
+
+
+def test_found_says_which_ranks_better() -> None:
+    assert WordsFound(0.2, 0.3, 10.0).help
+    assert not WordsFound(0.3, 0.3, 10.0).help
