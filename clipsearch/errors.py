@@ -35,6 +35,10 @@ class ClipsearchError(Exception):
         return f"{self.message}. {self.remedy}" if self.remedy else self.message
 
 
+class ClipsearchWarning(UserWarning):
+    """What a user should know although the work goes on: one line."""
+
+
 class UsageError(ClipsearchError):
     """The request itself is wrong: a missing path, an unknown name, contradicting options."""
 

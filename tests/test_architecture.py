@@ -38,10 +38,12 @@ LAYERS: list[set[str]] = [
     },
     {"ranking", "metrics"},
     {"storage"},
+    {"devices"},
     {"types", "errors", "percent", "failpoints"},
 ]
 HEAVY = {"torch", "torchvision", "open_clip", "timm", "transformers"}
 HEAVY_ROOMS = (
+    "devices",
     "encoders/openclip",
     "encoders/originals",
     "encoders/exporting",

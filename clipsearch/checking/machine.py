@@ -166,8 +166,10 @@ def check_graphics() -> Check:
 def check_torch() -> Check:
     """Ask torch itself, in a process of its own."""
     program = (
-        "import torch; c = torch.cuda.is_available(); m = torch.backends.mps.is_available();"
-        "print(torch.__version__, torch.cuda.get_device_name() if c else 'Apple GPU' if m else "
+        "import torch; from clipsearch.devices import trouble_of;"
+        "c, m = trouble_of('cuda'), trouble_of('mps');"
+        "print(torch.__version__, torch.cuda.get_device_name() if c is None else "
+        f"'Apple GPU' if m is None else '{_BROKEN_GPU} (' + (c or m) + ')' if c or m else "
         "'no GPU: the processor encodes', sep=', ')"
     )
     try:
@@ -183,9 +185,13 @@ def check_torch() -> Check:
     if answer.returncode != 0:
         reason = (answer.stderr.strip().splitlines() or ["no reason given"])[-1]
         return Check("torch", "problem", f"does not load ({reason})", _REINSTALL, COULD_NOT_RUN)
-    return Check("torch", "ok", answer.stdout.strip())
+    found = answer.stdout.strip()
+    if _BROKEN_GPU in found:
+        return Check("torch", "warning", found, "The processor encodes. Check the GPU's driver")
+    return Check("torch", "ok", found)
 
 
+_BROKEN_GPU = "a GPU that does not work"
 _REINSTALL = "Run: pip install --force-reinstall torch torchvision"
 
 

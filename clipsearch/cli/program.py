@@ -7,9 +7,12 @@ import sys
 import warnings
 from collections.abc import Sequence
 from types import FrameType
+from typing import TextIO
 
+from clipsearch.cli.escape import visible
 from clipsearch.cli.failures import INTERRUPTED, explain, full_traceback, wants_traceback
 from clipsearch.cli.output import note, prepare_streams
+from clipsearch.errors import ClipsearchWarning
 
 # A closed terminal or a polite kill stops a run as Ctrl-C does. Windows has no SIGHUP.
 _STOPPING_SIGNALS = [
@@ -24,6 +27,8 @@ def run(arguments: Sequence[str]) -> int:
     if not sys.warnoptions:
         # Packages warn their developers; users of the program can do nothing about it.
         warnings.simplefilter("ignore")
+    warnings.simplefilter("always", ClipsearchWarning)
+    warnings.showwarning = _show_warning
     try:
         code = _invoke(arguments)
         sys.stdout.flush()
@@ -36,6 +41,21 @@ def run(arguments: Sequence[str]) -> int:
     except Exception as error:
         return _failed(error)
     return code
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,  # noqa: ARG001 (Python gives it)
+    line: str | None = None,
+) -> None:
+    """Our own warnings are one line for the user; others, if asked for, as Python shows them."""
+    if issubclass(category, ClipsearchWarning):
+        note(f"clipsearch: {visible(str(message))}.")
+    else:
+        note(warnings.formatwarning(message, category, filename, lineno, line).rstrip())
 
 
 def _invoke(arguments: Sequence[str]) -> int:

@@ -19,6 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from clipsearch.devices import working_device
 from clipsearch.encoders import int8
 from clipsearch.encoders.bulk_openvino import OpenVinoImageEncoder, capabilities, read_tower
 from clipsearch.encoders.exported import ExportedImageEncoder
@@ -240,6 +241,8 @@ def _open(model: _Installed, name: str) -> ImageEncoder | None:
         from clipsearch.encoders.bulk_torch import TorchImageEncoder
 
         device, _, precision = rest.partition(" ")
+        if device != "cpu" and working_device(device) != device:
+            return None
         return TorchImageEncoder(model.stored.info, _load_tower(model), device, precision)
     except (ImportError, RuntimeError):
         return None
@@ -262,12 +265,13 @@ def _candidates(model: _Installed) -> Iterator[tuple[str, float, ImageEncoder]]:
     if has_openvino and not may_have_gpu():
         return
     started = time.perf_counter()
-    tower = _load_tower(model)
     from clipsearch.encoders.bulk_torch import TorchImageEncoder, torch_candidates
 
-    for device, precision in torch_candidates():
-        if device == "cpu" and has_openvino:
-            continue
+    wanted = [each for each in torch_candidates() if each[0] != "cpu" or not has_openvino]
+    if not wanted:
+        return
+    tower = _load_tower(model)
+    for device, precision in wanted:
         # Every one gets its own copy of the weights.
         encoder = TorchImageEncoder(model.stored.info, copy.deepcopy(tower), device, precision)
         yield f"torch {device} {precision}", started, encoder

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from clipsearch.devices import working_device
 from clipsearch.encoders.checks import check_pixels
 from clipsearch.encoders.machine import has_bfloat16
 from clipsearch.encoders.openclip import load_model
@@ -65,10 +66,11 @@ def torch_candidates() -> list[tuple[str, str]]:
     """(device, precision) worth measuring on this machine, the safest first."""
     import torch
 
-    if torch.cuda.is_available():
+    device = working_device("cuda", "mps")
+    if device == "cuda":
         half = "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
         return [("cuda", "float32"), ("cuda", half)]
-    if torch.backends.mps.is_available():
+    if device == "mps":
         return [("mps", "float32"), ("mps", "float16")]
     if has_bfloat16():
         return [("cpu", "float32"), ("cpu", "bfloat16")]

@@ -17,12 +17,13 @@ _TELLING_FLAGS = (
 _LIBRARIES = ("torch", "onnxruntime", "openvino")
 
 # There where the driver of a GPU is that torch can use: NVIDIA's, AMD's, WSL's.
+_NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
 _GPU_DEVICES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
 
 
 def machine_key() -> str:
-    """Processor, its telling features, usable cores and library versions: when it changes, measure
-    again.
+    """Processor, its telling features, usable cores, library versions and a GPU's driver: when it
+    changes, measure again.
     """
     facts = processor_facts()
     features = features_of(facts)
@@ -30,7 +31,17 @@ def machine_key() -> str:
     generation = "/".join(facts.get(key, "?") for key in ("cpu family", "model"))
     telling = ",".join(flag for flag in _TELLING_FLAGS if flag in features)
     libraries = " ".join(f"{each} {_version(each)}" for each in _LIBRARIES)
-    return f"{name} {generation} [{telling}] x{available_cores()}; {libraries}"
+    return f"{name} {generation} [{telling}] x{available_cores()}; {libraries}{_graphics()}"
+
+
+def _graphics() -> str:
+    """Which GPUs a driver is there for, and NVIDIA's version; nothing where there is none."""
+    found = [device for device in _GPU_DEVICES if Path(device).exists()]
+    try:
+        text = _NVIDIA_DRIVER.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        text = ""
+    return "".join(f"; {fact}" for fact in (*found, *text.splitlines()[:1]))
 
 
 def has_bfloat16() -> bool:

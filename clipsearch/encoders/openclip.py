@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from clipsearch.devices import working_device
 from clipsearch.encoders.weights import CONFIG_NAME, PICKLE_NAME, SAFE_ALTERNATIVE
 from clipsearch.errors import MissingExtraError, ModelUnavailableError
 from clipsearch.types import Preprocess
@@ -57,6 +58,8 @@ def load_model(directory: Path) -> LoadedModel:
     import open_clip
     from safetensors import SafetensorError
 
+    # A GPU that does not work breaks the export, on the processor too, unless it is found out here.
+    working_device("cuda")
     config = read_config(directory)
     overrides = _text_model_override(directory, config)
     _require_tokenizer(directory, config)

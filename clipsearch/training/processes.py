@@ -10,6 +10,8 @@ from typing import TypeVar, cast
 import torch
 import torch.distributed as dist
 
+from clipsearch.devices import working_device
+
 Value = TypeVar("Value")
 
 # The others wait while the first process looks through the data, and while it judges: torch's own
@@ -30,14 +32,16 @@ class Worker:
 def joined_workers() -> Iterator[Worker]:
     """Join the other processes of a torchrun; alone when there was none.
 
-    One GPU each over nccl where there are GPUs, else over gloo on the processor.
+    One GPU each over nccl where there are GPUs, else over gloo on the processor. Alone, a GPU that
+    does not work is done without; among others that would be found out when they meet.
     """
-    has_gpu = torch.cuda.is_available()
+    alone = "RANK" not in os.environ or "WORLD_SIZE" not in os.environ
+    has_gpu = working_device("cuda") == "cuda" if alone else torch.cuda.is_available()
     local_rank = int(os.environ.get("LOCAL_RANK", "0"))
     device = torch.device("cuda", local_rank) if has_gpu else torch.device("cpu")
     if has_gpu:
         torch.cuda.set_device(device)
-    if "RANK" not in os.environ or "WORLD_SIZE" not in os.environ:
+    if alone:
         yield Worker(0, 1, device)
         return
     dist.init_process_group("nccl" if has_gpu else "gloo", timeout=PATIENCE)

@@ -4,6 +4,7 @@ import importlib
 import importlib.metadata
 import os
 import shutil
+import subprocess
 from pathlib import Path
 from typing import NamedTuple
 
@@ -78,3 +79,21 @@ def test_torch_is_asked_in_a_process_of_its_own() -> None:
     check = machine.check_torch()
     assert check.state == "ok"
     assert importlib.metadata.version("torch").split("+")[0] in check.finding
+
+
+@pytest.mark.real
+@pytest.mark.row("K3")
+def test_a_gpu_that_does_not_work_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the process says of itself when the first tensor fails."""
+    broken = "import torch; torch.cuda.is_available = lambda: True; torch.ones = None;"
+    run = subprocess.run
+
+    def run_broken(command: list[str], **how: object) -> object:
+        program = command[2].replace("import torch;", broken, 1)
+        return run([*command[:2], program], **how)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(subprocess, "run", run_broken)
+    check = machine.check_torch()
+    assert check.state == "warning"
+    assert "a GPU that does not work (" in check.finding
+    assert "driver" in check.remedy
