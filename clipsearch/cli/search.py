@@ -87,9 +87,13 @@ def search(
         names = opened.catalogue.concepts
         asked = parse_query(query, os.path.isfile, lambda name: names.called(name) is not None)
         roots = [root.path for root in opened.catalogue.roots()]
-        towers = towers_of(opened)
-        watch("query and model")
-        answer = search_photos(opened, towers, asked, top_k=top_k, min_score=min_score, lap=watch)
+        # Of one generation, so that the model is still the library's when it is asked.
+        with opened.catalogue.reading():
+            towers = towers_of(opened)
+            watch("query and model")
+            answer = search_photos(
+                opened, towers, asked, top_k=top_k, min_score=min_score, lap=watch
+            )
     for name in _photos_taken_for_words(query, asked):
         note(f"clipsearch: there is no file {visible(name)}: searched as words.")
     for warning in answer.warnings:
