@@ -58,16 +58,21 @@ def read_counts(report: Path) -> dict[str, int]:
 
 
 def build(folder: Path) -> Interposer:
-    """Compile the interposer. Skips the test, with the reason, where that cannot be done."""
+    """The interposer, compiled. Skips the test, with the reason, where that cannot be done."""
+    return Interposer(compiled(SOURCE, folder))
+
+
+def compiled(source: Path, folder: Path) -> Path:
+    """A library that can be preloaded. Skips the test where there can be none."""
     compiler = shutil.which(os.environ.get("CC", "cc")) or shutil.which("gcc")
     if sys.platform != "linux":
         pytest.skip("calls are interposed on Linux only")
     if compiler is None:
-        pytest.skip("there is no C compiler (cc) to build tests/fault/faults.c with")
-    library = folder / "faults.so"
+        pytest.skip(f"there is no C compiler (cc) to build {source.name} with")
+    library = folder / f"{source.stem}.so"
     options = ["-O1", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"]
-    subprocess.run([compiler, *options, "-o", library, SOURCE, "-ldl"], check=True)
-    return Interposer(library)
+    subprocess.run([compiler, *options, "-o", library, source, "-ldl"], check=True)
+    return library
 
 
 def without_faults(environment: Mapping[str, str]) -> dict[str, str]:

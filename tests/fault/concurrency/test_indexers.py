@@ -25,6 +25,9 @@ class Working:
             assert self.process.poll() is None, self.process.communicate()
             time.sleep(0.005)
         # Stopped, it still holds the lock: the kernel's, not a file's.
+        self.stop()
+
+    def stop(self) -> None:
         self.process.send_signal(signal.SIGSTOP)
 
     def go_on(self) -> None:
@@ -109,7 +112,7 @@ def test_an_indexer_that_is_stopped_for_a_while_goes_on(subject: Subject, workin
         assert subject.index().code == LOCKED
         working.go_on()
         time.sleep(0.1)
-        working.process.send_signal(signal.SIGSTOP)
+        working.stop()
     working.go_on()
     outcome = finish(working.process)
     assert outcome.code == 0, outcome.errors
