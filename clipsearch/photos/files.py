@@ -4,6 +4,8 @@ import errno
 import os
 import stat
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from clipsearch.errors import DamagedPhoto, NotPhoto, PhotoError, PhotoGone, RefusedPhoto
@@ -53,6 +55,22 @@ def file_stat(result: os.stat_result) -> FileStat:
     )
 
 
+@contextmanager
+def regular_file(path: bytes) -> Iterator[tuple[int, FileStat]]:
+    """A descriptor of a file and its facts. A link in the last place of `path` is not followed.
+
+    Raises NotPhoto for a folder or a pipe, and what `os.open` raises.
+    """
+    descriptor = os.open(path, READ_FLAGS)
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise NotPhoto("not a regular file")
+        yield descriptor, file_stat(found)
+    finally:
+        os.close(descriptor)
+
+
 def read_file(path: bytes, limits: ReadLimits) -> FileRead | PhotoProblem:
     """Read the photo at `path`, or say why it is none.
 
@@ -71,24 +89,17 @@ def read_file(path: bytes, limits: ReadLimits) -> FileRead | PhotoProblem:
 def _read_once(path: bytes, limits: ReadLimits) -> FileRead | PhotoProblem:
     before: FileStat | None = None
     try:
-        descriptor = os.open(path, READ_FLAGS)
-        try:
-            found = os.fstat(descriptor)
-            if not stat.S_ISREG(found.st_mode):
-                raise NotPhoto("not a regular file")
-            before = file_stat(found)
+        with regular_file(path) as (descriptor, before):
             _settle(before)
             data = _read_photo(descriptor, path, before.size, limits.file_bytes)
             if len(data) != before.size or file_stat(os.fstat(descriptor)) != before:
                 raise _ChangedWhileReadingError
-        finally:
-            os.close(descriptor)
     except PhotoError as error:
         return PhotoProblem(path, before, error.kind, str(error))
     except MemoryError:
         return PhotoProblem(path, before, RefusedPhoto.kind, "no memory to read it")
     except OSError as error:
-        failure = _failure(error)
+        failure = failure_of(error)
         return PhotoProblem(path, before, failure.kind, str(failure))
     return FileRead(data, before)
 
@@ -131,7 +142,8 @@ def _read_photo(descriptor: int, path: bytes, size: int, most: int) -> bytes:
     return b"".join(parts)
 
 
-def _failure(error: OSError) -> PhotoError:
+def failure_of(error: OSError) -> PhotoError:
+    """What it means for a photo that its file cannot be opened or read."""
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
         return PhotoGone("gone since it was listed")
     if error.errno in (errno.ELOOP, errno.ENXIO):

@@ -1,13 +1,11 @@
 """The hash of a photo file as it is now, for comparing it with what was indexed."""
 
-import errno
 import hashlib
 import os
-import stat
 from dataclasses import dataclass
 
-from clipsearch.errors import NotPhoto, PhotoError, PhotoGone
-from clipsearch.photos.files import READ_FLAGS, file_stat
+from clipsearch.errors import PhotoError, PhotoGone
+from clipsearch.photos.files import failure_of, file_stat, regular_file
 from clipsearch.types import FileStat
 
 _PIECE = 1 << 20
@@ -28,24 +26,15 @@ def hash_file(path: bytes) -> HashedFile:
     cannot be read or changes meanwhile.
     """
     try:
-        descriptor = os.open(path, READ_FLAGS)
-        try:
-            found = os.fstat(descriptor)
-            if not stat.S_ISREG(found.st_mode):
-                raise NotPhoto("not a regular file")
-            digest = _digest(descriptor, found.st_size)
-            if file_stat(os.fstat(descriptor)) != file_stat(found):
+        with regular_file(path) as (descriptor, before):
+            digest = _digest(descriptor, before.size)
+            if file_stat(os.fstat(descriptor)) != before:
                 raise PhotoError("changed while reading")
-            return HashedFile(file_stat(found), digest)
-        finally:
-            os.close(descriptor)
+            return HashedFile(before, digest)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise PhotoGone("the file is not there") from error
     except OSError as error:
-        if error.errno in (errno.ELOOP, errno.ENXIO):
-            # O_NOFOLLOW met a link, O_NONBLOCK a socket.
-            raise NotPhoto("not a regular file") from error
-        raise PhotoError((error.strerror or "cannot be read").lower()) from error
+        raise failure_of(error) from error
 
 
 def _digest(descriptor: int, size: int) -> bytes:
