@@ -10,9 +10,12 @@ import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, TextIO
+from typing import TYPE_CHECKING, Literal, TextIO
 
 from clipsearch.cli.escape import csv_cell, json_line, visible
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +122,6 @@ def say_csv(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 def _draw_table(columns: Sequence[Column], rows: list[list[str]], stream: TextIO) -> None:
     # Imported here: rich takes longer to import than everything else in this room together.
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -131,18 +133,17 @@ def _draw_table(columns: Sequence[Column], rows: list[list[str]], stream: TextIO
     for row in rows:
         # Text, not strings: rich would take brackets in file names for its markup.
         table.add_row(*map(Text, row))
-    Console(file=stream, highlight=False).print(table)
+    _console(stream).print(table)
 
 
 def _draw_lines(columns: Sequence[Column], rows: list[list[str]], stream: TextIO) -> None:
     """Aligned columns, but lines as long as they are: the terminal itself may wrap them."""
     from rich.cells import cell_len
-    from rich.console import Console
     from rich.text import Text
 
     titles = [column.title for column in columns]
     widths = [max(map(cell_len, cells)) for cells in zip(titles, *rows, strict=True)]
-    console = Console(file=stream, highlight=False)
+    console = _console(stream)
     for row, style in ((titles, "bold"), *((row, "") for row in rows)):
         padded = [
             " " * (width - cell_len(cell)) + cell
@@ -151,3 +152,12 @@ def _draw_lines(columns: Sequence[Column], rows: list[list[str]], stream: TextIO
             for cell, width, column in zip(row, widths, columns, strict=True)
         ]
         console.print(Text("  ".join(padded).rstrip(), style), soft_wrap=True)
+
+
+def _console(stream: TextIO) -> "Console":
+    from rich.console import Console
+
+    console = Console(file=stream, highlight=False)
+    # COLUMNS=0 says that nobody knows; rich would draw nothing at all.
+    console.width = console.width or 80
+    return console

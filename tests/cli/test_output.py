@@ -165,6 +165,17 @@ def test_a_path_on_a_narrow_terminal_stays_in_one_piece(monkeypatch: pytest.Monk
     ]
 
 
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_terminal_of_no_width_gets_its_table(
+    monkeypatch: pytest.MonkeyPatch, whole: bool
+) -> None:
+    """COLUMNS=0 once left nothing of a table, and exit code 0."""
+    terminal = put_in_place(monkeypatch, "stdout", Stream(terminal=True))
+    monkeypatch.setenv("COLUMNS", "0")
+    say_table([Column("name", whole=whole)], [("a.jpg",)])
+    assert terminal.lines == ["name", "a.jpg"]
+
+
 def test_csv_reads_back_and_starts_no_formula(monkeypatch: pytest.MonkeyPatch) -> None:
     out = put_in_place(monkeypatch, "stdout", Stream())
     rows = [("=1+1", 'a "quoted", name'), ("+猫", "line\nbreak"), ("plain", "")]
