@@ -83,6 +83,20 @@ class Connection:
             found: Row | None = self._db.execute(sql, parameters).fetchone()
             return found
 
+    def pages(self, sql: str, parameters: Parameters, after: int, size: int) -> Iterator[list[Row]]:
+        """The rows of a query by ascending first column, `size` at a time.
+
+        `after` is the query's last parameter: each page holds what comes after the page before.
+        Raises DamageError for rows that do not ascend: they would be read for ever.
+        """
+        while rows := self.rows(f"{sql} LIMIT {size}", (*parameters, after)):
+            if rows[-1][0] <= after:
+                raise damaged(self.path, "its rows are out of order")
+            yield rows
+            if len(rows) < size:
+                return
+            after = rows[-1][0]
+
     def value(self, sql: str, parameters: Parameters = ()) -> Any:
         """The first column of the first row, or None."""
         found = self.row(sql, parameters)

@@ -173,7 +173,8 @@ def _pages(
     connection: Connection, model_id: int, after_id: int, content_ids: Ids | None
 ) -> Iterator[list[Row]]:
     if content_ids is None:
-        yield from _pages_by_row(connection, model_id, after_id)
+        by_row = f"{_SELECT} AND e.id > ? ORDER BY e.id"
+        yield from connection.pages(by_row, (model_id,), after_id, BLOCK_ROWS)
         return
     for start in range(0, len(content_ids), BLOCK_ROWS):
         chosen = id_list(content_ids[start : start + BLOCK_ROWS])
@@ -184,18 +185,6 @@ def _pages(
         )
         if rows:
             yield rows
-
-
-def _pages_by_row(connection: Connection, model_id: int, after_id: int) -> Iterator[list[Row]]:
-    while True:
-        rows = connection.rows(
-            f"{_SELECT} AND e.id > ? ORDER BY e.id LIMIT ?", (model_id, after_id, BLOCK_ROWS)
-        )
-        if rows:
-            yield rows
-            after_id = rows[-1][0]
-        if len(rows) < BLOCK_ROWS:
-            return
 
 
 def _mismatched(rows: list[Row], info: ModelInfo) -> list[Row]:

@@ -236,7 +236,5 @@ def readable_models(connection: Connection) -> dict[int, ModelInfo]:
 
 def _pages(connection: Connection, sql: str) -> Iterator[Row]:
     """All rows of a query by ascending id (its first column), some at a time."""
-    after = -(1 << 63)
-    while rows := connection.rows(f"{sql} LIMIT {_ROWS_AT_ONCE}", (after,)):
+    for rows in connection.pages(sql, (), -(1 << 63), _ROWS_AT_ONCE):
         yield from rows
-        after = rows[-1][0]

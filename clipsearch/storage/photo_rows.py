@@ -116,32 +116,32 @@ def record_at(connection: Connection, path: bytes) -> PhotoRecord | None:
 
 def indexed_files(connection: Connection) -> Iterator[IndexedFile]:
     """Every photo that is not missing, by row id."""
-    after = 0
-    while rows := connection.rows(
-        f"""SELECT p.id, r.id, r.path, f.path, p.name, c.hash,
+    for rows in connection.pages(
+        """SELECT p.id, r.id, r.path, f.path, p.name, c.hash,
             p.size, p.mtime_ns, p.ctime_ns, p.inode, p.device
         FROM photos p JOIN folders f ON f.id = p.folder_id JOIN roots r ON r.id = f.root_id
             JOIN contents c ON c.id = p.content_id
-        WHERE p.missing_since IS NULL AND p.id > ? ORDER BY p.id LIMIT {_FILES_AT_ONCE}""",
-        (after,),
+        WHERE p.missing_since IS NULL AND p.id > ? ORDER BY p.id""",
+        (),
+        0,
+        _FILES_AT_ONCE,
     ):
         for photo_id, root_id, root, folder, name, content_hash, *stat in rows:
             path = join_path(root, folder, name)
             yield IndexedFile(photo_id, root_id, path, stat_from_columns(*stat), content_hash)
-        after = rows[-1][0]
 
 
 def live_paths(connection: Connection, root: Root) -> Iterator[bytes]:
     """The paths of a root's photos that are not missing, some at a time."""
-    after = 0
-    while rows := connection.rows(
-        f"""SELECT p.id, f.path, p.name FROM photos p JOIN folders f ON f.id = p.folder_id
+    for rows in connection.pages(
+        """SELECT p.id, f.path, p.name FROM photos p JOIN folders f ON f.id = p.folder_id
         WHERE f.root_id = ? AND p.missing_since IS NULL AND p.id > ?
-        ORDER BY p.id LIMIT {_FILES_AT_ONCE}""",
-        (root.root_id, after),
+        ORDER BY p.id""",
+        (root.root_id,),
+        0,
+        _FILES_AT_ONCE,
     ):
         yield from (join_path(root.path, folder, name) for _, folder, name in rows)
-        after = rows[-1][0]
 
 
 def paths_of(connection: Connection, content_id: int) -> list[tuple[bytes, bool]]:

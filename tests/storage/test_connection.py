@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from clipsearch.errors import DamageError
 from clipsearch.storage.catalogue import Catalogue
 from clipsearch.storage.layout import CATALOGUE_NAME
 from tests.storage.small_library import MODEL, ROOT, add, hash_of, new_catalogue, photo
@@ -57,6 +58,20 @@ def test_no_second_connection_takes_the_locks_of_the_first(catalogue: Catalogue)
     link.symlink_to(catalogue.path)
     Catalogue(link).close()
     assert locks_on(catalogue.path) >= held
+
+
+def test_pages_are_read_to_the_end(catalogue: Catalogue) -> None:
+    query = "SELECT value FROM json_each('[1, 2, 5, 7]') WHERE value > ?"
+    pages = catalogue._db.pages(query, (), 1, 2)
+    assert list(pages) == [[(2,), (5,)], [(7,)]]
+    assert list(catalogue._db.pages(query, (), 7, 2)) == []
+
+
+def test_rows_that_do_not_ascend_are_damage_and_not_read_for_ever(catalogue: Catalogue) -> None:
+    pages = catalogue._db.pages("SELECT value FROM json_each('[1, 2, 5]') WHERE ? < 9", (), 0, 3)
+    assert next(pages) == [(1,), (2,), (5,)]
+    with pytest.raises(DamageError, match="out of order"):
+        next(pages)
 
 
 def test_a_failure_that_is_not_the_catalogues_keeps_its_own_words(catalogue: Catalogue) -> None:

@@ -5,10 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from clipsearch.storage import examining
 from clipsearch.storage.catalogue import Catalogue
+from clipsearch.storage.catalogue_file import PAGE_SIZE
+from clipsearch.storage.layout import CATALOGUE_NAME
 from clipsearch.storage.records import model_to_json
 from tests.storage.damaged_library import write_library
-from tests.storage.small_library import MODEL
+from tests.storage.small_library import MODEL, ROOT, add, new_catalogue, photo
 
 
 @pytest.fixture
@@ -118,6 +121,30 @@ def test_a_model_with_a_dimension_that_is_no_number_cannot_be_read(path: Path) -
     text = model_to_json(MODEL).replace('"embed_dim": 4', '"embed_dim": "4"')
     found = faults_after(path, f"UPDATE models SET info = '{text}' WHERE fingerprint LIKE 'c0c0%'")
     assert [(told, what) for told, _, what, _ in found] == [("models", "its facts cannot be right")]
+
+
+def test_a_table_whose_numbers_do_not_ascend_is_not_read_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalogue = new_catalogue(tmp_path)
+    root = catalogue.add_root(ROOT, 1, 2)
+    add(catalogue, [photo(root, f"{name}.jpg", name) for name in ("dog", "cat", "owl", "fox")])
+    (page,) = catalogue._db.row("SELECT rootpage FROM sqlite_master WHERE name = 'contents'") or ()
+    catalogue.close()
+    with (tmp_path / CATALOGUE_NAME).open("r+b") as file:
+        # Where the last row begins, the length of its content (one byte), its number (one byte).
+        file.seek((page - 1) * PAGE_SIZE + 8 + 2 * 3)
+        last = int.from_bytes(file.read(2), "big")
+        file.seek((page - 1) * PAGE_SIZE + last + 1)
+        assert file.read(1) == b"\4"
+        file.seek(-1, 1)
+        file.write(b"\0")
+    monkeypatch.setattr(examining, "_ROWS_AT_ONCE", 4)
+    damaged = Catalogue(tmp_path / CATALOGUE_NAME)
+    found = [fault.what for fault in damaged.row_faults() if fault.table == "contents"]
+    assert "its rows are out of order" in found[-1]
+    assert "out of order" in damaged.structure_faults()[0]
+    damaged.close()
 
 
 def test_a_reference_into_nothing_is_a_structure_fault(path: Path) -> None:
