@@ -88,7 +88,7 @@ def _ask(catalogue: Catalogue, right: Pairs) -> None:
                 catalogue.photos_in_folder(root.root_id, folder, 1)
     for ask in (
         catalogue.counts, catalogue.models, catalogue.active_model, catalogue.library_id,
-        catalogue.generation, catalogue.erased_generation, catalogue.last_photo_id,
+        catalogue.history.generation, catalogue.history.last_erasure, catalogue.last_photo_id,
         catalogue.live_contents, catalogue.dead_contents, catalogue.concepts.all,
         lambda: list(catalogue.problems()), lambda: catalogue.photo_at(ROOT + b"/0/0.jpg"),
         lambda: list(catalogue.row_faults()), lambda: list(catalogue.structure_faults()),

@@ -16,7 +16,14 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from clipsearch import failpoints
 from clipsearch.encoders.fake import FAKE
@@ -34,6 +41,7 @@ from clipsearch.storage.exact import top_k
 from clipsearch.storage.layout import snapshot_name
 from clipsearch.types import Floats, ModelInfo
 from tests.fault.images.folder_facts import facts_of
+from tests.fault.table import Trials
 from tests.indexing.album import adds_up, vector_of
 from tests.properties.in_process import MODELS, ImageTower, InProcessReader, towers_of, turned
 from tests.properties.photo_disk import (
@@ -492,15 +500,17 @@ class TestLibrary(LibraryMachine.TestCase):  # type: ignore[misc,name-defined]
 
 
 @pytest.mark.nightly
-@pytest.mark.timeout(7200)
-class TestLibraryLong(LibraryMachine.TestCase):  # type: ignore[misc,name-defined]
-    """Other histories every night."""
-
-    settings = settings(
-        max_examples=5000,
-        stateful_step_count=60,
-        deadline=None,
-        suppress_health_check=CHECKS,
-        database=None,
-        print_blob=True,
+@pytest.mark.parametrize("part", range(10))
+def test_other_histories_every_night(part: int, trials: Trials) -> None:
+    """Five thousand, in parts: each of them ends within the time that a test may take."""
+    run_state_machine_as_test(
+        LibraryMachine,
+        settings=settings(
+            max_examples=trials(1, 500),
+            stateful_step_count=60,
+            deadline=None,
+            suppress_health_check=CHECKS,
+            database=None,
+            print_blob=True,
+        ),
     )
