@@ -197,6 +197,10 @@ class Clipsearch:
         # Installing (exporting both towers) is done once in a model's life.
         timed([*self._program, "models", "pull", self._model], self._environment, work, OUR_COUNT)
 
+    def has_measured(self) -> bool:
+        """Whether an earlier run found out what suits this machine."""
+        return any(Path(self._environment["CLIPSEARCH_MODELS"]).glob("*/bulk.json"))
+
     def index(self, album: Path) -> Run:
         shutil.rmtree(self._library, ignore_errors=True)
         return self.index_again(album)
