@@ -214,14 +214,18 @@ def _open_int8(model: _Installed, known: Measured, photos: float) -> ImageEncode
     others = [each for each in model.known() if each.name != known.name]
     try:
         ranges = int8.read_ranges(model.folder, known.name.rpartition(" ")[2])
-        encoder = _quantised(model, read_tower(model.folder / IMAGE_GRAPH), ranges)
-    except (ImportError, OSError, RuntimeError, ValueError):
+    except (OSError, ValueError):
         return _open_best(model, others, photos)
+    # Compiled while the exact tower encodes the first photos: each keeps one core busy.
+    pool = ThreadPoolExecutor(1)
+    opening = pool.submit(lambda: _quantised(model, read_tower(model.folder / IMAGE_GRAPH), ranges))
+    pool.shutdown(wait=False)
 
     def judge(samples: Samples) -> ImageEncoder:
         try:
+            encoder = opening.result()
             vectors = encoder.encode_image(samples.pixels)
-        except RuntimeError:
+        except (ImportError, OSError, RuntimeError, ValueError):
             return _open_best(model, others, photos)
         if agrees(samples.vectors, vectors):
             return encoder
