@@ -26,8 +26,8 @@ MANY = Circumstances(
 
 def test_few_photos_and_a_small_model() -> None:
     found = resolve("finetune", Wishes(), SMALL)
-    assert (found.tune, found.anchor, found.stored_views) == ("text", 60.0, 8)
-    assert found.words == 10.0
+    assert (found.tune, found.anchor, found.stored_views) == ("text", 120.0, 8)
+    assert found.words == 30.0
     assert (found.batch_size, found.epochs, found.learning_rate) == (280, 120, 3e-3)
     assert (found.chunk, found.precision) == (0, "fp32")
     assert found.judge_every == 4
@@ -36,7 +36,7 @@ def test_few_photos_and_a_small_model() -> None:
 def test_few_photos_and_a_large_model() -> None:
     found = resolve("finetune", Wishes(), LARGE)
     assert (found.tune, found.learning_rate, found.epochs) == ("text", 1e-5, 10)
-    assert (found.anchor, found.words) == (20.0, 10.0)
+    assert (found.anchor, found.words) == (20.0, 30.0)
     assert (found.chunk, found.precision) == (128, "bf16")
 
 
