@@ -204,13 +204,12 @@ class Encoding:
         for file, read in batch.photos:
             if read.content_hash in self._rejected:
                 continue
-            match file.why:
-                case "new":
-                    self._tally.new += 1
-                case "changed":
-                    self._tally.changed += 1
-                case "unencoded":
-                    self._tally.reencoded += 1
+            if file.why == "new":
+                self._tally.new += 1
+            elif file.why == "changed":
+                self._tally.changed += 1
+            else:
+                self._tally.reencoded += 1
         self.finished += len(batch)
 
     def _count_problem(self, problem: PhotoProblem) -> None:

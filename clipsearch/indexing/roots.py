@@ -12,32 +12,33 @@ from clipsearch.storage.records import Root
 SEPARATOR = os.fsencode(os.sep)
 
 
-def scopes_of(catalogue: Catalogue, folders: Sequence[bytes]) -> tuple[list[Scope], list[Root]]:
+def scopes_of(catalogue: Catalogue, folders: Sequence[bytes]) -> tuple[list[Scope], list[bytes]]:
     """What to scan for these folders (all roots when none is given), and which roots are away.
 
     A folder inside a root is scanned as a part of it; a folder around roots takes them over, so
-    that no photo is ever in the library twice under one path.
+    that no photo is ever in the library twice under one path. Links are followed: photos are known
+    by where they really are.
 
     Raises UsageError for a path that is not a folder and belongs to no root.
     """
-    offline: list[Root] = []
+    offline: list[bytes] = []
     scopes: list[Scope] = []
     for folder in folders:
         _require_folder(catalogue, folder)
     # Shorter paths first: a folder around others has taken them over before they are asked for.
-    outer_first = sorted(folders, key=lambda folder: len(os.path.realpath(folder)))
-    for folder in outer_first or [root.path for root in catalogue.roots()]:
+    named = sorted(folders, key=lambda folder: len(os.path.realpath(folder)))
+    for folder in named or [root.path for root in catalogue.roots()]:
         path = os.path.realpath(folder)
-        root, start = _known_root(catalogue, path)
+        root, start = known_root(catalogue, path)
         identity = root_identity(root.path if root else path)
-        if root is None:
-            if identity is None:
-                raise _not_a_folder(folder)
-            scopes.append(Scope(_new_root(catalogue, path, identity), b""))
-        elif identity is None:
-            offline.append(root)
-        else:
+        if root is not None and identity is not None:
             scopes.append(Scope(root, _existing(root.path, start)))
+        elif identity is not None:
+            scopes.append(Scope(_new_root(catalogue, path, identity), b""))
+        elif root is None and named:
+            raise _not_a_folder(folder)
+        else:
+            offline.append(root.path if root else folder)
     return _without_overlap(scopes), offline
 
 
@@ -47,13 +48,14 @@ def _require_folder(catalogue: Catalogue, folder: bytes) -> None:
     Asked of every folder before any becomes a root: a mistyped one changes nothing.
     """
     path = os.path.realpath(folder)
-    root, start = _known_root(catalogue, path)
+    root, start = known_root(catalogue, path)
     is_gone = root is not None and (not start or not os.path.lexists(path))
     if not is_gone and root_identity(path) is None:
         raise _not_a_folder(folder)
 
 
-def _known_root(catalogue: Catalogue, path: bytes) -> tuple[Root | None, bytes]:
+def known_root(catalogue: Catalogue, path: bytes) -> tuple[Root | None, bytes]:
+    """The root that a real path lies in, and the folder inside it; None and b"" for none."""
     for root in catalogue.roots():
         if path == root.path:
             return root, b""

@@ -10,6 +10,7 @@ from clipsearch.indexing.absence import (
     root_state,
 )
 from clipsearch.indexing.encoding import Encoding
+from clipsearch.indexing.linked import linked_roots, rows_twice
 from clipsearch.indexing.roots import scopes_of
 from clipsearch.indexing.scan import PendingFile, RootScan, Scope, scan
 from clipsearch.indexing.summary import IndexSummary, RootReport, Tally, summarise
@@ -94,6 +95,7 @@ class _Run:
                 self._scan(scope, model_id, retry=retry, confirm_missing=confirm_missing)
             self._encode(load_encoder, model_id, readers)
             self._settle(last_photo_id, confirm_missing=confirm_missing)
+            self._follow_links(model_id, last_photo_id)
         except KeyboardInterrupt:
             interrupted = True
         unencoded = self._catalogue.count_unembedded(model_id)
@@ -118,7 +120,7 @@ class _Run:
         if every_root:
             # A model answers for the whole library, so it has to see the whole library.
             scopes, offline = scopes_of(self._catalogue, ())
-        self._tally.roots.extend(RootReport(root.path, "offline") for root in offline)
+        self._tally.roots.extend(RootReport(path, "offline") for path in offline)
         return scopes
 
     def _scan(self, scope: Scope, model_id: int, *, retry: bool, confirm_missing: bool) -> None:
@@ -190,3 +192,18 @@ class _Run:
                 self._tally.ignored += self._catalogue.mark_missing(found.ignored, now)
                 if not found.scope.start:
                     self._catalogue.touch_root(found.scope.root, now)
+
+    def _follow_links(self, model_id: int, last_photo_id: int) -> None:
+        """Let go of rows under links whose photos were recorded where they really are."""
+        scanned = {found.scope.root.root_id for found, _ in self._scans}
+        for root, real in list(linked_roots(self._catalogue)):
+            if real.root.root_id not in scanned:
+                continue
+            twice = rows_twice(self._catalogue, root, real, model_id)
+            self._catalogue.delete_photos(sorted(twice))
+            arrived = sum(photo_id > last_photo_id for photo_id in twice.values())
+            self._tally.moved += min(arrived, self._tally.new - self._tally.moved)
+            if not self._catalogue.folders(root.root_id):
+                self._catalogue.forget_root(root)
+            elif any(self._catalogue.live_paths(root)):
+                self._tally.roots.append(RootReport(root.path, "offline"))
