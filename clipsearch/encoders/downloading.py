@@ -1,5 +1,5 @@
 """Files fetched from the model hub: one pinned revision, every byte checked against the hub's own
-metadata, half-finished downloads continued.
+metadata, a file that breaks off continued.
 
 The hub is the one huggingface_hub is set to (`HF_ENDPOINT` names a mirror, `HF_HUB_OFFLINE=1`
 forbids the network). Nothing else in clipsearch opens a connection.
@@ -55,7 +55,7 @@ def open_repository(name: str) -> Repository:
 
 
 def fetch(repository: Repository, files: list[str], folder: Path, progress: Progress) -> list[Path]:
-    """Fetch files into `folder` (continuing what an earlier run left there) and check each.
+    """Fetch files into `folder` and check each; those that an earlier run completed are kept.
 
     Raises:
         ModelUnavailableError: the hub cannot be reached, or a file is not what the hub promised.
@@ -158,7 +158,17 @@ def _hub_errors(repository: str) -> Iterator[None]:
     except (_transport_error(), ConnectionError, TimeoutError) as error:
         raise ModelUnavailableError("the hub cannot be reached", REMEDIES) from error
     except OSError as error:
-        raise StorageError(f"{repository} cannot be stored: {error}") from error
+        if error.errno is None:
+            # huggingface_hub's own words for fewer bytes than were promised.
+            raise ModelUnavailableError(
+                f"{repository} did not arrive whole",
+                "Try again; if it happens again, the connection or the mirror cuts files",
+            ) from error
+        raise StorageError(
+            f"{repository} cannot be stored ({error.strerror})",
+            "Free some space, or set CLIPSEARCH_MODELS to a place that has some, and try again: "
+            "files that are complete are kept",
+        ) from error
     except ValueError as error:
         # What a hotel's login page in place of the hub's JSON comes to.
         raise ModelUnavailableError("something else than the hub answered", REMEDIES) from error

@@ -4,10 +4,12 @@ import hashlib
 import json
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from time import sleep
 
+_PIECE = 4096
 REVISION = "c0ffee" + "0" * 34
 
 
@@ -16,14 +18,18 @@ class FakeHub:
     """What the hub holds and how it behaves.
 
     `large` files are promised with a SHA-256, others with git's hash. `served` replaces what is
-    sent for a file, `cut` sends only so many bytes of it, once; `status` answers everything with
-    that code, `page` with an HTML page. `requests` lists (method, path, range header).
+    sent for a file, `cut` sends only so many bytes of it, once; beyond `stall` bytes of a file
+    nothing comes while it is set; `pause` are the seconds between small pieces. `status` answers
+    everything with that code, `page` with an HTML page. `requests` lists (method, path, range
+    header).
     """
 
     files: dict[str, dict[str, bytes]]
     large: tuple[str, ...] = ("open_clip_model.safetensors",)
     served: dict[str, bytes] = field(default_factory=dict)
     cut: dict[str, int] = field(default_factory=dict)
+    stall: int | None = None
+    pause: float = 0.0
     status: int | None = None
     page: bool = False
     requests: list[tuple[str, str, str | None]] = field(default_factory=list)
@@ -77,6 +83,8 @@ def serving(hub: FakeHub) -> Iterator[FakeHub]:
                 self._send(200, b"<html>Welcome to our hotel</html>", {}, with_body)
             elif self.path.startswith("/api/models/"):
                 self._describe(with_body)
+            elif self.path.startswith("/api/"):
+                self._send(404, b"", {}, with_body)
             else:
                 self._file(with_body)
 
@@ -104,7 +112,7 @@ def serving(hub: FakeHub) -> Iterator[FakeHub]:
                 headers["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
                 status = 206
             cut = hub.cut.pop(file, None) if with_body else None
-            self._send(status, data[start:], headers, with_body, cut)
+            self._send(status, data[start:], headers, with_body, cut, start)
 
         def _send(
             self,
@@ -113,6 +121,7 @@ def serving(hub: FakeHub) -> Iterator[FakeHub]:
             headers: dict[str, str],
             with_body: bool,
             cut: int | None = None,
+            begins_at: int = 0,
         ) -> None:
             self.send_response(status)
             for key, value in headers.items():
@@ -120,8 +129,17 @@ def serving(hub: FakeHub) -> Iterator[FakeHub]:
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             if with_body:
-                self.wfile.write(body if cut is None else body[:cut])
+                self._trickle(body if cut is None else body[:cut], begins_at)
                 self.close_connection = cut is not None or self.close_connection
+
+        def _trickle(self, body: bytes, begins_at: int) -> None:
+            for start in range(0, len(body), _PIECE):
+                while hub.stall is not None and begins_at + start >= hub.stall:
+                    sleep(0.01)
+                with suppress(OSError):  # whoever asked has gone
+                    self.wfile.write(body[start : start + _PIECE])
+                    self.wfile.flush()
+                sleep(hub.pause)
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True

@@ -1,6 +1,10 @@
 """G6: whatever a network does to a download, a file has its name only when its bytes are right."""
 
 import os
+import resource
+import subprocess
+import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,9 +14,11 @@ from clipsearch.encoders import install
 from clipsearch.encoders.downloading import fetch, open_repository
 from clipsearch.errors import ClipsearchError, LockedError, ModelUnavailableError
 from clipsearch.storage.lock import writer_lock
+from tests.cli.program import REPOSITORY
 from tests.encoders.fake_hub import FakeHub, serving
 from tests.encoders.test_downloading import use
 from tests.encoders.tiny import InstalledTiny, silent
+from tests.fault.machine import require_private_mounts
 
 FILE = "open_clip_model.safetensors"
 WEIGHTS = bytes(range(256)) * 256
@@ -91,6 +97,128 @@ def test_two_at_once(installed: InstalledTiny, tmp_path: Path, hub: FakeHub) -> 
         assert install(str(installed.origin), tmp_path, silent) == installed.info
     assert install("hf-hub:org/tiny", tmp_path, silent).fingerprint == installed.info.fingerprint
     assert not downloads.exists()
+
+
+def test_a_slow_hub_is_waited_for(
+    hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file takes longer than the patience with silence: that is for silence alone."""
+    be_impatient(monkeypatch, seconds=0.3)
+    repository = open_repository("org/model")
+    hub.pause = 0.03
+    (path,) = fetch(repository, [FILE], tmp_path, silent)
+    assert path.read_bytes() == WEIGHTS
+    assert [range_ for method, _, range_ in hub.requests if method == "GET" and range_] == []
+
+
+def test_a_hub_that_falls_silent_for_a_while_is_gone_on_with(
+    hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    be_impatient(monkeypatch, seconds=0.3)
+    repository = open_repository("org/model")
+    hub.stall = 30_000
+
+    def speak() -> None:
+        hub.stall = None
+
+    speaking = threading.Timer(0.6, speak)
+    speaking.start()
+    (path,) = fetch(repository, [FILE], tmp_path, silent)
+    speaking.join()
+    assert path.read_bytes() == WEIGHTS
+    ranges = [range_ for method, _, range_ in hub.requests if method == "GET" and range_]
+    assert ranges
+    assert "bytes=0-" not in ranges, "it began again"
+
+
+def test_a_hub_that_falls_silent_is_left(
+    hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    be_impatient(monkeypatch, seconds=0.3)
+    repository = open_repository("org/model")
+    hub.stall = 30_000
+    with pytest.raises(ModelUnavailableError, match="cannot be reached") as caught:
+        fetch(repository, [FILE], tmp_path, silent)
+    assert caught.value.remedy
+    assert not (tmp_path / FILE).exists()
+    hub.stall = None
+    (path,) = fetch(repository, [FILE], tmp_path, silent)
+    assert path.read_bytes() == WEIGHTS
+
+
+def be_impatient(monkeypatch: pytest.MonkeyPatch, *, seconds: float) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_DOWNLOAD_TIMEOUT", seconds)
+
+
+FETCH = """
+import sys
+from pathlib import Path
+from huggingface_hub import constants
+constants.DOWNLOAD_CHUNK_SIZE = 1000
+from clipsearch.cli.failures import explain
+from clipsearch.encoders.downloading import fetch, open_repository
+from clipsearch.errors import ClipsearchError
+try:
+    fetch(open_repository("org/model"), sys.argv[2:], Path(sys.argv[1]), lambda *told: None)
+except ClipsearchError as error:
+    print(explain(error).line)
+    sys.exit(error.exit_code)
+"""
+SMALL_DISK = """
+mount -t tmpfs -o size=40k tmpfs "$2" || exit 99
+"$0" -c "$1" "$2" "$3"; echo "first $?"
+test -e "$2/$3"; echo "there $?"
+find "$2" -size +8k | wc -l
+mount -o remount,size=1m "$2"
+"$0" -c "$1" "$2" "$3"; echo "second $?"
+cp "$2/$3" "$4"
+"""
+NO_SPACE = "clipsearch: org/model cannot be stored (No space left on device). Free some space"
+
+
+def test_a_full_disk(hub: FakeHub, tmp_path: Path) -> None:
+    require_private_mounts()
+    (tmp_path / "disk").mkdir()
+    got = tmp_path / "got"
+    script = ["unshare", "-rm", "sh", "-c", SMALL_DISK, sys.executable]
+    done = subprocess.run(
+        [*script, FETCH, tmp_path / "disk", FILE, got],
+        env=online(hub),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    line, *codes = done.stdout.splitlines()
+    assert line.startswith(NO_SPACE), done.stdout + done.stderr
+    assert "files that are complete are kept" in line
+    assert codes == ["first 6", "there 1", "0", "second 0"], "what is cut fills the disk no longer"
+    assert got.read_bytes() == WEIGHTS
+
+
+def test_a_limit_on_the_size_of_files(hub: FakeHub, tmp_path: Path) -> None:
+    def run(limit: int) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [sys.executable, "-c", FETCH, tmp_path, FILE],
+            env=online(hub),
+            capture_output=True,
+            text=True,
+            check=False,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+        )
+
+    limited = run(30_000)
+    assert limited.returncode == 6, limited.stderr
+    assert "org/model cannot be stored (File too large)" in limited.stdout
+    assert not (tmp_path / FILE).exists()
+    assert run(1_000_000).returncode == 0
+    assert (tmp_path / FILE).read_bytes() == WEIGHTS
+
+
+def online(hub: FakeHub) -> dict[str, str]:
+    own = {"HF_ENDPOINT": hub.address, "PYTHONPATH": str(REPOSITORY), "HF_HUB_OFFLINE": "0"}
+    return {**os.environ, **own}
 
 
 @pytest.mark.parametrize("status", [404, 401, 429, 502])
