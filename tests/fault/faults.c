@@ -158,6 +158,12 @@ static void undo(int descriptor) { /* -1: of every file */
   if (descriptor >= 0) forget(descriptor);
 }
 
+/* What another thread has mapped may be cut off under it: it waits there for the end. */
+static void rest(int signal) {
+  (void)signal;
+  for (;;) pause();
+}
+
 static void die(void) {
   kill(getpid(), SIGKILL);
   for (;;) pause();
@@ -168,7 +174,10 @@ static enum verdict reach(enum call call, int descriptor) {
   int for_ever = strchr(action, '+') != NULL;
   if ((int)call != wanted || !at || (for_ever ? count < at : count != at)) return PROCEED;
   if (!strcmp(action, "torn") && (call == WRITE || call == PWRITE)) return TEAR;
-  if (!strcmp(action, "power")) undo(-1);
+  if (!strcmp(action, "power")) {
+    signal(SIGBUS, rest);
+    undo(-1);
+  }
   if (!strcmp(action, "lose")) undo(descriptor);
   if (!strcmp(action, "kill") || !strcmp(action, "torn") || !strcmp(action, "power")) die();
   errno = strncmp(action, "ENOSPC", 6) ? EIO : ENOSPC;
