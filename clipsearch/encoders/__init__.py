@@ -169,22 +169,25 @@ def require_own(info: ModelInfo, models_dir: Path) -> None:
     """
     if is_installed(info, models_dir):
         return
+    import shlex
+
+    name = shlex.quote(info.name)
     try:
         found = find_installed(info.name, models_dir)
     except UsageError as error:
         raise ModelUnavailableError(
             f"the library's model {info.name} is not installed, and its files are not there",
-            f"Put them back and run: clipsearch models pull {info.name}; "
+            f"Put them back and run: clipsearch models pull {name}; "
             "or encode the photos with another model: clipsearch index --model NAME",
         ) from error
     if found is None:
         raise ModelUnavailableError(
             f"the library's model {info.name} is not installed",
-            f"Run: clipsearch models pull {info.name}",
+            f"Run: clipsearch models pull {name}",
         )
     raise ModelMismatchError(
         f"the library was made with another model of the name {info.name}",
-        f"Run: clipsearch index --model {info.name}; the photos are encoded again with it",
+        f"Run: clipsearch index --model {name}; the photos are encoded again with it",
     )
 
 
