@@ -23,6 +23,8 @@ MODULES = [
 ]
 TESTS = [
     "storage",
+    "test_library.py",
+    "concepts",
     "maintaining",
     "indexing",
     *(f"photos/test_{name}.py" for name in ("walk", "ignore", "ignored_by", "files", "in_hand")),

@@ -780,3 +780,19 @@ def test_photos_that_no_model_answers_for_are_damage(library: Library) -> None:
     for ask in (library.require_model, lambda: library.nearest(QUERIES, 5)):
         with pytest.raises(DamageError, match="which model answers"):
             ask()
+
+
+def test_both_kinds_of_index_are_compared_where_there_is_one(library: Library) -> None:
+    found = library.compare_indexes()
+    assert found is not None
+    for path in library.directory.glob("*.faiss"):
+        path.unlink()
+    assert library.compare_indexes() is None
+
+
+def test_an_index_without_rows_is_not_compared(tmp_path: Path) -> None:
+    with Library.open(tmp_path / "library", create=True) as library:
+        catalogue = library.catalogue
+        catalogue.activate_model(catalogue.register_model(MODEL))
+        library.rebuild_snapshot()
+        assert library.compare_indexes() is None

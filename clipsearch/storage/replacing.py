@@ -40,6 +40,9 @@ from clipsearch.storage.pages import open_pages
 from clipsearch.storage.salvage import Salvage, salvage
 from clipsearch.types import ModelInfo
 
+# The first bytes of a rollback journal (https://sqlite.org/fileformat2.html#the_rollback_journal).
+_JOURNAL_MAGIC = bytes.fromhex("d9d505f920a163d7")
+
 
 @dataclass(frozen=True, slots=True)
 class Replacement:
@@ -82,7 +85,9 @@ def _undo_half_change(path: Path) -> None:
 
     Only on a network disk is there a journal. Where SQLite gives up, rows prove themselves.
     """
-    if not has_bytes(journal_of(path)):
+    journal = journal_of(path)
+    # SQLite takes away what it cannot read as a journal; here everything damaged is kept.
+    if not has_bytes(journal) or not _beginning(journal).startswith(_JOURNAL_MAGIC):
         return
     with (
         closing(sqlite3.connect(path, timeout=BUSY_SECONDS)) as database,

@@ -3,11 +3,13 @@ import sqlite3
 import stat
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from clipsearch.errors import ClipsearchError, DamageError, StorageError
+from clipsearch.storage import connection
 from clipsearch.storage.catalogue import Catalogue
 from clipsearch.storage.layout import CATALOGUE_NAME
 from tests.storage.small_library import MODEL, ROOT, add, new_catalogue, photo
@@ -150,3 +152,43 @@ def test_killed_while_creating_there_is_no_catalogue_yet(tmp_path: Path, place: 
     assert not path.exists()
     new_catalogue(tmp_path).close()
     assert sorted(p.name for p in tmp_path.iterdir()) == [CATALOGUE_NAME, "lock"]
+
+
+def test_a_catalogue_without_its_history_is_damaged(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("DELETE FROM generations")
+    catalogue = Catalogue(path)
+    with pytest.raises(DamageError, match="its history is gone"):
+        catalogue.history.generation()
+    catalogue.close()
+
+
+def test_a_catalogue_that_was_replaced_meanwhile_is_not_written(path: Path) -> None:
+    catalogue = Catalogue(path)
+    catalogue.require_in_place()
+    path.rename(path.with_name("aside"))
+    path.write_bytes(path.with_name("aside").read_bytes())
+    with pytest.raises(StorageError, match="was replaced or removed meanwhile"):
+        catalogue.require_in_place()
+    catalogue.close()
+
+
+def test_where_nothing_can_be_written_the_file_is_read_as_it_lies(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a read-only disk, which tests that run as root never meet."""
+    real, modes = connection._connect, []
+
+    def connect(place: Path, mode: str, *, any_thread: bool) -> sqlite3.Connection:
+        modes.append(mode)
+        if mode == "mode=ro":
+            raise sqlite3.OperationalError("unable to open database file")
+        return real(place, mode, any_thread=any_thread)
+
+    monkeypatch.setattr(connection, "_is_writable", lambda place: False)
+    monkeypatch.setattr(connection, "_connect", connect)
+    catalogue = Catalogue(path)
+    assert len(catalogue.roots()) == 1
+    assert modes[-2:] == ["mode=ro", "immutable=1"]
+    assert not catalogue.writable
+    catalogue.close()

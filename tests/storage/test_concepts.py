@@ -6,6 +6,7 @@ import pytest
 from clipsearch.errors import DamageError
 from clipsearch.storage.catalogue import Catalogue, Root
 from clipsearch.storage.concepts import ConceptPhoto, LinearClassifier, key_of
+from clipsearch.storage.records import embedding_checksum, embedding_seed
 from tests.storage.small_library import MODEL, OTHER_MODEL, add, hash_of, photo, unit
 
 A = ConceptPhoto(hash_of("a"), b"/photos/a.jpg")
@@ -136,3 +137,21 @@ def test_swapped_embeddings_are_refused(catalogue: Catalogue) -> None:
     )
     with pytest.raises(DamageError):
         catalogue.concepts.vectors(model(catalogue), VECTORS)
+
+
+def test_where_the_odds_are_even() -> None:
+    assert LinearClassifier("", broken(3, 4), -2.5).even_cosine == pytest.approx(0.5)
+    assert LinearClassifier("", broken(0, 0), -2.5).even_cosine == float("inf")
+
+
+def test_a_stored_vector_that_is_no_unit_row_is_damage(catalogue: Catalogue) -> None:
+    """Although its checksum fits: another program, or a mistake of ours, wrote it so."""
+    save(catalogue)
+    vector = np.ones(4, "<f2").tobytes()
+    checksum = embedding_checksum(embedding_seed(MODEL.fingerprint), A.content_hash, vector)
+    catalogue._db.change(
+        "UPDATE concept_embeddings SET vector = ?, checksum = ? WHERE hash = ?",
+        (vector, checksum, A.content_hash),
+    )
+    with pytest.raises(DamageError, match="is no unit row"):
+        catalogue.concepts.vectors(model(catalogue), [A.content_hash])

@@ -1,10 +1,12 @@
 """Which folders are on another machine's disk, by tables of mounts as systems write them."""
 
+import ctypes
 import sqlite3
 import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -36,6 +38,7 @@ MAC = """/dev/disk3s1s1 on / (apfs, sealed, local, read-only, journaled)
 //me@nas._smb._tcp.local/photos on /Volumes/photos (smbfs, nodev, nosuid, mounted by me)
 /dev/disk5s1 on /Volumes/photos on a stick (msdos, local)
 map auto_home on /System/Volumes/Data/home (autofs, automounted, nobrowse)
+a line that says nothing
 """
 
 
@@ -68,6 +71,38 @@ def test_what_linux_lists(path: str, expected: str | None) -> None:
 )
 def test_what_macos_lists(path: str, expected: str | None) -> None:
     assert type_in(mac_mounts(MAC), path) == expected
+
+
+def test_macos_is_asked_by_its_mount_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    def answer(command: list[str], **options: object) -> object:
+        assert command == ["/sbin/mount"]
+        return SimpleNamespace(stdout=MAC)
+
+    monkeypatch.setattr(subprocess, "run", answer)
+    assert ("/Volumes/photos", "smbfs") in list(network_disks._listed_by_mount())
+
+    def refuse(command: list[str], **options: object) -> object:
+        raise OSError(2, "No such file or directory")
+
+    monkeypatch.setattr(subprocess, "run", refuse)
+    assert list(network_disks._listed_by_mount()) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "drive", "remote"),
+    [
+        (r"\\nas\photos", 0, True),
+        (r"\\?\UNC\nas\photos", 0, True),
+        (r"Z:\photos", 4, True),
+        (r"C:\photos", 3, False),
+    ],
+)
+def test_windows_is_asked_by_name_or_drive(
+    monkeypatch: pytest.MonkeyPatch, path: str, drive: int, remote: bool
+) -> None:
+    kernel = SimpleNamespace(GetDriveTypeW=lambda root: drive)
+    monkeypatch.setattr(ctypes, "windll", SimpleNamespace(kernel32=kernel), raising=False)
+    assert network_disks._is_remote(path) == remote
 
 
 def test_a_system_that_lists_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -297,3 +297,19 @@ def test_a_page_that_the_disk_cannot_read_costs_its_rows_only(
     found = by_pages(path)
     assert len(expected) - 120 <= len(found) < len(expected)
     assert set(found) <= set(expected)
+
+
+def test_any_other_failure_of_the_disk_is_no_damage(
+    tmp_path: Path, database: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that is gone has not lost its rows."""
+    fill(database, 5)
+    database.close()
+
+    class Gone(FileIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
+
+    monkeypatch.setattr(Path, "open", lambda path, mode, buffering: Gone(path))
+    with pytest.raises(OSError, match="No such device"):
+        by_pages(tmp_path / "rows.sqlite")

@@ -1,5 +1,6 @@
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 
 from clipsearch.errors import StorageError
-from clipsearch.storage import snapshot_file, vectors
+from clipsearch.storage import snapshot_choice, snapshot_file, vectors
 from clipsearch.storage.embedding_rows import StoredBlock
 from clipsearch.storage.exact import top_k
 from clipsearch.storage.half_floats import rows_and_norms, unit_rows
@@ -20,6 +21,7 @@ from clipsearch.storage.snapshot_file import (
     SnapshotHeader,
     Trial,
     UnusableSnapshot,
+    identity_of,
     read_snapshot_file,
     row_checks,
 )
@@ -581,3 +583,24 @@ def test_impossible_content_ids_are_refused_even_when_the_checksums_fit(
     stored.content_ids[3] = content_id
     write_snapshot(path, HEADER, [stored])
     assert "cannot be right" in refused(path)
+
+
+def test_where_no_number_of_lists_is_good_enough_all_are_searched(path: Path) -> None:
+    snapshot = written(path, IndexPolicy(exact_ms=0.0, recall=1.1), clustered(3000))
+    assert snapshot.header.index.probes == snapshot.header.index.lists
+
+
+def test_a_system_that_does_not_tell_its_memory_has_no_bound(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def unknown(name: str) -> int:
+        raise ValueError("unrecognized configuration name")
+
+    monkeypatch.setattr(os, "sysconf", unknown)
+    assert snapshot_choice._memory() == float("inf")
+
+
+def test_a_file_that_is_not_there_has_no_identity(path: Path) -> None:
+    assert identity_of(path) == ()
+    written(path, None, block(10))
+    assert identity_of(path) != ()
