@@ -206,7 +206,7 @@ def test_without_openvino_torch_is_the_candidate(own, monkeypatch):
 
 
 @needs_openvino
-def test_openvino_that_went_away_costs_speed_only(own, monkeypatch):
+def test_openvino_that_went_away_costs_speed_only(own, openvino_is_fastest, lenient, monkeypatch):
     run(own)
     without_openvino(monkeypatch)
     assert np.allclose(run(own), exact(own), atol=1e-5)
