@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -500,6 +501,49 @@ def test_a_wrong_header_is_refused_even_when_its_checksums_fit(
     open_snapshot(path, *EXPECTED)
     resealed(path, lambda fields: fields.update(wrong), head)
     refused(path)
+
+
+@pytest.mark.row("F2")
+@pytest.mark.parametrize(
+    ("first", "reason"),
+    [(-1, "its lists do not fit its rows"), (0, "the index is not what its header says")],
+)
+def test_wrong_lists_are_refused_even_when_their_checksums_fit(
+    path: Path, first: int, reason: str
+) -> None:
+    header = written(path, LISTS, clustered(3000)).header
+    start = header.head_size + header.rows * (2 * DIM + 8)
+    lists = header.index.lists
+    content = bytearray(path.read_bytes())
+    sizes = np.frombuffer(bytes(content), "<i8", lists, start).copy()
+    sizes[1] += sizes[0] - first
+    sizes[0] = first
+    content[start : start + 8 * lists] = sizes.tobytes()
+    body = bytes(content[: start + 8 * lists + 16 * header.rows])
+    fields = asdict(header) | {"table_sha256": hashlib.sha256(body[start:]).hexdigest()}
+    text = json.dumps(fields).encode()
+    tail = hashlib.sha256(text).digest() + len(text).to_bytes(4, "little") + snapshot_file._MAGIC
+    path.unlink()
+    path.write_bytes(body + text + tail)
+    with pytest.raises(UnusableSnapshot, match=reason):
+        open_snapshot(path, *EXPECTED).search(queries_like(1), 3)
+
+
+def test_a_faiss_that_never_reads_ahead_searches_as_well(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import faiss
+
+    snapshot = written(path, LISTS, clustered(3000))
+    expected = snapshot.search(queries_like(4), 5)
+    real = faiss.downcast_InvertedLists
+    monkeypatch.setattr(
+        faiss,
+        "downcast_InvertedLists",
+        lambda lists: SimpleNamespace(list_size=real(lists).list_size),
+    )
+    found = open_snapshot(path, *EXPECTED).search(queries_like(4), 5)
+    np.testing.assert_array_equal(found[0], expected[0])
 
 
 def test_a_header_keeps_what_was_measured(path: Path) -> None:
