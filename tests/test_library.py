@@ -399,6 +399,8 @@ def blocks_of(library: Library, ids: Ids) -> dict[int, list[float]]:
 def test_vectors_in_blocks_are_those_of_the_catalogue(
     library: Library, searches: list[Ids | None]
 ) -> None:
+    inside = np.arange(1, 11, dtype=np.int64)
+    assert blocks_of(library, inside).keys() == set(inside.tolist())
     root = library.catalogue.roots()[0]
     add(library.catalogue, [photo(root, f"new/{i}.jpg", f"new {i}") for i in range(30)])
     everything = np.arange(1, 260, dtype=np.int64)
