@@ -197,12 +197,13 @@ def _be_alone(path: Path) -> None:
     """
     if _beginning(path) != MAGIC:
         return
-    with closing(sqlite3.connect(path, timeout=BUSY_SECONDS)) as database:
+    # A name from a damaged schema in SQLite's words is raised as UnicodeDecodeError in their place.
+    with (
+        closing(sqlite3.connect(path, timeout=BUSY_SECONDS)) as database,
+        suppress(UnicodeDecodeError),
+    ):
         try:
             database.execute("PRAGMA journal_mode = DELETE")
-        except UnicodeDecodeError:
-            # Raised in place of an error whose own words hold a name from a damaged schema.
-            return
         except sqlite3.DatabaseError as error:
             meaning = meaning_of(error, path)
             if isinstance(meaning, LockedError):
