@@ -131,7 +131,7 @@ _HUGE_CHUNK = 16
 # Below this many photos a whole model only learns them by heart.
 _FEW = 5_000
 # A small model learns a few hundred photos in about so many steps.
-_STEPS = 240
+_STEPS = 360
 _VIEWS = 8
 _MOST_VIEWS = 20_000
 _MOST_JUDGED = 30
