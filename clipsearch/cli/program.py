@@ -4,6 +4,7 @@ import contextlib
 import os
 import signal
 import sys
+import time
 import warnings
 from collections.abc import Sequence
 from types import FrameType
@@ -18,6 +19,9 @@ from clipsearch.errors import ClipsearchWarning
 _STOPPING_SIGNALS = [
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 ]
+
+# `timeout` sends its signal to the program, and a moment later to the group the program is in.
+_ECHO_SECONDS = 0.05
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -112,7 +116,9 @@ def _stop_on_signals() -> None:
             signal.signal(number, _interrupt)
 
 
-def _interrupt(_number: int, _frame: FrameType | None) -> None:
+def _interrupt(number: int, _frame: FrameType | None) -> None:
+    signal.signal(number, signal.SIG_IGN)
+    time.sleep(_ECHO_SECONDS)
     # The next one ends the process at once, wherever it is: every write is safe against that.
     for other in _STOPPING_SIGNALS:
         signal.signal(other, signal.SIG_DFL)

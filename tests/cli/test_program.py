@@ -147,6 +147,31 @@ def test_signals_stop_with_130_and_a_line(number: signal.Signals, program: Progr
 
 
 @pytest.mark.row("A4")
+def test_the_echo_of_a_signal_is_no_second_one(program: Program) -> None:
+    """`timeout` sends its signal twice: it still wants the program to stop, not to break off."""
+    tidying = (
+        "import sys, time; import clipsearch.cli.program as p\n"
+        "def invoke(arguments):\n"
+        "    try: print('ready', flush=True); time.sleep(60)\n"
+        "    finally: time.sleep(0.5)\n"
+        "p._invoke = invoke; sys.exit(p.run([]))"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", tidying],
+        env=program.environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.send_signal(signal.SIGTERM)
+    time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
+    assert process.returncode == 130
+
+
+@pytest.mark.row("A4")
 def test_the_second_signal_ends_it_at_once(program: Program) -> None:
     stubborn = (
         "import sys, time; import clipsearch.cli.program as p\n"
