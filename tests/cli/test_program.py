@@ -123,6 +123,19 @@ def test_a_closed_standard_output_does_not_pass_for_delivery(colours: Program) -
     assert done.stderr.count(b"\n") == 1
 
 
+def _ready(script: str, program: Program) -> subprocess.Popen[bytes]:
+    """A process that runs the script, once it has said that it is ready."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", script],
+        env=program.environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"ready\n"
+    return process
+
+
 @pytest.mark.row("A4")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_signals_stop_with_130_and_a_line(number: signal.Signals, program: Program) -> None:
@@ -132,14 +145,7 @@ def test_signals_stop_with_130_and_a_line(number: signal.Signals, program: Progr
         "p._invoke = lambda arguments: (print('ready', flush=True), time.sleep(60));"
         "sys.exit(p.run([]))"
     )
-    process = subprocess.Popen(
-        [sys.executable, "-c", waiting],
-        env=program.environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == b"ready\n"
+    process = _ready(waiting, program)
     process.send_signal(number)
     _, errors = process.communicate(timeout=30)
     assert process.returncode == 130
@@ -156,14 +162,7 @@ def test_the_echo_of_a_signal_is_no_second_one(program: Program) -> None:
         "    finally: time.sleep(0.5)\n"
         "p._invoke = invoke; sys.exit(p.run([]))"
     )
-    process = subprocess.Popen(
-        [sys.executable, "-c", tidying],
-        env=program.environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    assert process.stdout is not None
-    process.stdout.readline()
+    process = _ready(tidying, program)
     process.send_signal(signal.SIGTERM)
     time.sleep(0.01)
     process.send_signal(signal.SIGTERM)
@@ -180,11 +179,8 @@ def test_the_second_signal_ends_it_at_once(program: Program) -> None:
         "    except KeyboardInterrupt: print('again', flush=True); time.sleep(60)\n"
         "p._invoke = invoke; sys.exit(p.run([]))"
     )
-    process = subprocess.Popen(
-        [sys.executable, "-c", stubborn], env=program.environment(), stdout=subprocess.PIPE
-    )
+    process = _ready(stubborn, program)
     assert process.stdout is not None
-    process.stdout.readline()
     process.send_signal(signal.SIGINT)
     assert process.stdout.readline() == b"again\n"
     process.send_signal(signal.SIGINT)
