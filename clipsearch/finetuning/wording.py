@@ -15,8 +15,7 @@ if TYPE_CHECKING:
 
 
 def learned_words(
-    prepared: Prepared,
-    batches: "PairBatches | StoredPairs",
+    prepared: Prepared, batches: "PairBatches | StoredPairs"
 ) -> "tuple[WordsFound | None, list[TextTerm]]":
     """What the words of the captions find by themselves, and the loss that teaches them.
 
@@ -43,8 +42,12 @@ def learned_words(
     captions = [caption for number in captioned for caption in photos[number].captions]
     owner = np.repeat(np.arange(len(captioned)), [len(photos[i].captions) for i in captioned])
     rows = batches.mean_rows()[captioned]  # [photos, dim]
-    texts = encode_texts(prepared.loaded.model, tokenize, captions)
-    found = first_says(compare_words(captions, owner, texts, rows))
+    compared: WordsFound | None = None
+    if prepared.leads:
+        texts = encode_texts(prepared.loaded.model, tokenize, captions)
+        compared = compare_words(captions, owner, texts, rows)
+    found = first_says(compared)
+    assert found is not None
     if not found.help:
         return found, []
     regression = fit_words(captions, owner, rows, [found.penalty])[0]

@@ -55,8 +55,8 @@ def fit_words(
 ) -> list[WordRegression]:
     """A regression for each of the penalties.
 
-    `texts[i]` belongs to photo `owner[i]`, a row of `photos` [n, dim] of unit length. Raises
-    ValueError when no word occurs with two photos.
+    `texts[i]` belongs to photo `owner[i]`, a row of `photos` [n, dim] of unit length. Words that
+    no two photos share are not learned: without any others, every text lies nowhere.
     """
     position, idf = _vocabulary(texts, owner)
     whitening = _whitening(photos)  # [dim, dim]
@@ -89,8 +89,6 @@ def _vocabulary(texts: Sequence[str], owner: Ids) -> tuple[dict[str, int], Float
             in_photos.setdefault(word, set()).add(photo)
     shared = [w for w, _ in in_texts.most_common() if len(in_photos[w]) >= _FEWEST_PHOTOS]
     words = sorted(shared[:_MOST_WORDS])
-    if not words:
-        raise ValueError("no word occurs with two photos")
     idf = [math.log((1 + len(texts)) / in_texts[word]) for word in words]
     return {word: i for i, word in enumerate(words)}, np.array(idf, dtype=np.float32)
 

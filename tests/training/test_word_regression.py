@@ -73,8 +73,11 @@ def test_a_word_of_one_photo_alone_is_not_learned_however_often_it_is_said() -> 
     texts = ["rex", "rex rex", "rex the dog", "a dog"]
     fitted = fit_words(texts, np.array([0, 0, 0, 1]), PHOTOS[:2], [1.0])[0]
     assert list(fitted.position) == ["dog"]
-    with pytest.raises(ValueError, match="no word"):
-        fit_words(["rex", "rex"], np.array([0, 0]), PHOTOS[:1], [1.0])
+
+
+def test_captions_without_a_common_word_teach_nothing() -> None:
+    fitted = fit_words(["rex", "bello"], np.array([0, 1]), PHOTOS[:2], [1.0])[0]
+    assert fitted.rows(["rex", "bello", "dog"]).tolist() == [[0, 0, 0]] * 3
 
 
 def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

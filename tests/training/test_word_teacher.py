@@ -122,6 +122,14 @@ def test_words_without_meaning_do_not_pass_by_having_seen_the_photos() -> None:
     assert np.mean(best // 2 == owner // 2) > 0.8
 
 
+def test_captions_without_a_common_word_are_no_help() -> None:
+    _, owner, photos = photos_and_captions(say_truth=True)
+    captions = [f"word{photo}" for photo in owner]
+    found = compare_words(captions, owner, np.roll(photos, 1, axis=1)[owner], photos)
+    assert found.words == 0
+    assert not found.help
+
+
 def test_found_says_which_ranks_better() -> None:
     assert WordsFound(0.2, 0.3, 10.0).help
     assert not WordsFound(0.3, 0.3, 10.0).help
