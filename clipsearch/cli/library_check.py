@@ -116,9 +116,11 @@ def _tell_repair(mended: "RepairReport", *, json: bool) -> None:
                 "kept": None if replaced is None else replaced.salvage.kept,
                 "set_aside": None if replaced is None else replaced.salvage.set_aside,
                 "unreadable": 0 if replaced is None else replaced.salvage.unreadable,
+                "lost_pages": 0 if replaced is None else replaced.salvage.lost_pages,
                 "damaged_catalogue": None if replaced is None else str(replaced.damaged),
                 "snapshot_rebuilt": mended.snapshot_rebuilt,
                 "read_again": mended.read_again,
+                "to_encode": mended.to_encode,
                 "remaining": [_fields(finding) for finding in mended.remaining],
             }
         )
@@ -126,7 +128,9 @@ def _tell_repair(mended: "RepairReport", *, json: bool) -> None:
     if replaced is not None:
         salvage = replaced.salvage
         say(f"kept       {_counts(salvage.kept)}")
-        say(f"set aside  {_counts(salvage.set_aside)}; {salvage.unreadable:,} rows unreadable")
+        say(f"set aside  {_counts(salvage.set_aside)}")
+        pages = counted(salvage.lost_pages, "page")
+        say(f"lost       {counted(salvage.unreadable, 'row')}, and {pages} with all rows in them")
         say(f"the damaged catalogue is kept: {visible(str(replaced.damaged))}")
     if mended.snapshot_rebuilt:
         say("the search snapshot was written again")
@@ -136,7 +140,11 @@ def _tell_repair(mended: "RepairReport", *, json: bool) -> None:
         part, _, what = _row(finding)
         say(f"not mended: {part}: {visible(what)}")
     if replaced is not None or mended.read_again:
-        note("clipsearch: now run clipsearch index: what is lacking is read and encoded again.")
+        again = counted(mended.to_encode, "embedding")
+        note(
+            f"clipsearch: now run clipsearch index: {again} of kept photos will be encoded again; "
+            "photos that are lacking will be read and encoded."
+        )
 
 
 def _counts(rows: "Mapping[str, int]") -> str:

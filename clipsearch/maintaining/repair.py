@@ -16,12 +16,14 @@ class RepairReport:
     """What was done. `remaining` is the damage that a second look still found.
 
     `replacement` says which rows went over into a new catalogue, and where the damaged one is; None
-    when the catalogue was whole. `read_again` photos are read by the next index run.
+    when the catalogue was whole. The next index run reads `read_again` photos, and encodes
+    `to_encode` contents: those of kept photos that have no embedding any more.
     """
 
     replacement: Replacement | None
     snapshot_rebuilt: bool
     read_again: int
+    to_encode: int
     remaining: tuple[Finding, ...]
 
 
@@ -44,6 +46,8 @@ def repair(directory: Path, models_dir: Path, report: CheckReport) -> RepairRepo
     doubtful = [found.photo_id for found in report.findings if found.photo_id is not None]
     with Library.open(directory) as library, library.writer():
         read_again = library.catalogue.doubt_photos(doubtful)
+        model_id = library.catalogue.active_model_id()
+        to_encode = library.catalogue.count_unembedded(model_id) if model_id is not None else 0
         # A snapshot of the catalogue that was replaced is of no use to the new one.
         if report.is_damaged("snapshot") or (replacement and any(directory.glob("*.faiss"))):
             rebuilt = library.rebuild_snapshot()
@@ -51,5 +55,9 @@ def repair(directory: Path, models_dir: Path, report: CheckReport) -> RepairRepo
             rebuilt = library.refresh_snapshot()
     remaining = tuple(f for f in report.damage if f.part == "photos" and f.photo_id is None)
     return RepairReport(
-        replacement, rebuilt, read_again, check(directory, models_dir).damage + remaining
+        replacement,
+        rebuilt,
+        read_again,
+        to_encode,
+        check(directory, models_dir).damage + remaining,
     )

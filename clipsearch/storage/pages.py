@@ -33,6 +33,17 @@ class _UnreadableError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Leaves:
+    """Leaf pages of tables, those that hang on another page first.
+
+    `lost` are pages that hang on another one and hold no rows any more, nor lead to any.
+    """
+
+    numbers: list[int]
+    lost: set[int]
+
+
+@dataclass(frozen=True, slots=True)
 class Pages:
     """The pages of a catalogue file, those in its log in place of older ones.
 
@@ -56,8 +67,8 @@ class Pages:
         page = _part(self.file, (number - 1) * self.size, self.size)
         return page if len(page) == self.size else b""
 
-    def leaves(self) -> list[int]:
-        """The leaf pages of tables that are in use, those that hang on another page first.
+    def leaves(self) -> Leaves:
+        """The leaf pages of tables that are in use.
 
         A page that was freed keeps its old rows. The list of free pages names them; where that
         list is damaged too, at least what lives comes first and keeps its place.
@@ -73,7 +84,15 @@ class Pages:
                 leaves.append(number)
             elif kind[0] == _INTERIOR:
                 claimed |= _children(page, _start(number))
-        return sorted(leaves, key=lambda number: (number not in claimed, number))
+        # A damaged page claims any number; one that was cut off is still counted in the header.
+        most = max(self.count, _number(self.page(1), 28, 4))
+        lost = {n for n in claimed - free if 1 <= n <= most and not self.is_of_table(n)}
+        return Leaves(sorted(leaves, key=lambda number: (number not in claimed, number)), lost)
+
+    def is_of_table(self, number: int) -> bool:
+        """Whether a page holds rows, or leads to pages that do."""
+        start = _start(number)
+        return self.page(number)[start : start + 1] in (bytes([_LEAF]), bytes([_INTERIOR]))
 
     def rows(self, number: int) -> Iterator[StoredRow | None]:
         """The rows of a leaf page in their order; None for each one that cannot be read."""

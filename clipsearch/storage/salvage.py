@@ -34,13 +34,14 @@ _TYPES: dict[str, tuple[type, ...]] = {
 class Salvage:
     """What was found: rows by table that are kept, and those that broke a rule.
 
-    `unreadable` rows lay in damaged places, of whatever table; rows whose whole page is lost are
-    in no number.
+    `unreadable` rows lay in damaged places, of whatever table; rows of the `lost_pages` are in no
+    number.
     """
 
     kept: dict[str, int]
     set_aside: dict[str, int]
     unreadable: int
+    lost_pages: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +99,7 @@ class _Rescue:
         self._places: dict[int, tuple[bytes, bytes]] = {}
         self._found = {table.name: 0 for table in self._tables}
         self._unreadable = 0
+        self._lost_pages: set[int] = set()
 
     def run(self) -> Salvage:
         leaves = self._leaves_by_table()
@@ -112,12 +114,16 @@ class _Rescue:
             if name not in _MADE_ANEW
         }
         set_aside = {name: max(0, self._found[name] - count) for name, count in kept.items()}
-        return Salvage(kept, set_aside, self._unreadable)
+        return Salvage(kept, set_aside, self._unreadable, len(self._lost_pages))
 
     def _leaves_by_table(self) -> dict[str, list[int]]:
         leaves: dict[str, list[int]] = {table.name: [] for table in self._tables}
-        for number in self._pages.leaves():
+        found = self._pages.leaves()
+        self._lost_pages |= found.lost
+        for number in found.numbers:
             rows = list(self._pages.rows(number))
+            roots = {root for row in rows if (root := _root_page(row)) is not None}
+            self._lost_pages |= {root for root in roots if not self._pages.is_of_table(root)}
             self._unreadable += rows.count(None)
             owners = (table for row in rows if row is not None for table in self._owners(row))
             owner = next(owners, None)
@@ -261,6 +267,15 @@ class _Rescue:
             "UPDATE contents SET live_photos = (SELECT count(*) FROM photos "
             "WHERE content_id = contents.id AND missing_since IS NULL)"
         )
+
+
+def _root_page(row: StoredRow | None) -> int | None:
+    """The page at which a table begins, in a row of the schema that describes one."""
+    match row:
+        case (_, ("table", str(), str(), int(page), str())):
+            return page
+        case _:
+            return None
 
 
 def _rows(pages: Pages, leaves: list[int], table: Table) -> Iterator[StoredRow]:

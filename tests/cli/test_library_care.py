@@ -92,6 +92,28 @@ def test_what_a_repair_did_is_told_to_programs_too(indexed: Program) -> None:
     assert record["remaining"] == []
 
 
+@pytest.mark.parametrize("as_json", [False, True])
+def test_what_a_lost_page_took_with_it_is_said(indexed: Program, as_json: bool) -> None:
+    path = indexed.library / "catalogue.sqlite"
+    database = sqlite3.connect(path)
+    (page,) = database.execute(
+        "SELECT rootpage FROM sqlite_master WHERE name = 'embeddings'"
+    ).fetchone()
+    database.execute("PRAGMA journal_mode = DELETE")
+    database.close()
+    with path.open("r+b") as file:
+        file.seek((page - 1) * 8192)
+        file.write(bytes(8192))
+    if as_json:
+        *_, record = indexed.run("library", "check", "--repair", "--json", "--quiet").records
+        assert (record["unreadable"], record["lost_pages"], record["to_encode"]) == (0, 1, 5)
+    else:
+        mended = indexed.run("library", "check", "--repair")
+        assert "lost       0 rows, and 1 page with all rows in them\n" in mended.out
+        assert "run clipsearch index: 5 embeddings of kept photos will be enc" in mended.errors
+    assert indexed.index("--json").records[-1]["encoded"] == 5
+
+
 def test_what_cannot_be_mended_is_said_and_is_still_damage(indexed: Program) -> None:
     name = b"caf\xe9\x1b[31m.png"
     indexed.add(name, "red")

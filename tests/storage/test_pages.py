@@ -46,7 +46,7 @@ def by_sqlite(database: sqlite3.Connection) -> list[tuple[object, ...]]:
 def by_pages(path: Path, log: Path | None = None) -> list[tuple[object, ...]]:
     found: list[tuple[object, ...]] = []
     with open_pages(path, log or path.with_name(f"{path.name}-wal"), SIZE) as pages:
-        for number in pages.leaves():
+        for number in pages.leaves().numbers:
             for row in pages.rows(number):
                 if row is not None and len(row[1]) == 4:
                     found.append((row[0], *row[1][1:]))
@@ -212,7 +212,7 @@ def test_without_a_list_of_free_pages_what_lives_comes_before_what_was(
     path.write_bytes(content)
     found: dict[int, list[object]] = {}
     with open_pages(path, tmp_path / "none", SIZE) as pages:
-        for number in pages.leaves():
+        for number in pages.leaves().numbers:
             for row in pages.rows(number):
                 if row is not None and len(row[1]) == 4:
                     found.setdefault(row[0], []).append(row[1][1])
@@ -253,7 +253,7 @@ def test_random_bytes_are_no_rows_and_no_crash(tmp_path: Path) -> None:
             )
         path.write_bytes(page)
         with open_pages(path, tmp_path / "none", SIZE) as pages:
-            for number in pages.leaves():
+            for number in pages.leaves().numbers:
                 for row in pages.rows(number):
                     assert row is None or isinstance(row[0], int)
             assert all(isinstance(entry, tuple) for entry in pages.index_entries())

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 from io import FileIO
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from clipsearch.storage import replacing
 from clipsearch.storage.catalogue import Catalogue
 from clipsearch.storage.layout import CATALOGUE_NAME
 from clipsearch.storage.lock import writer_lock
+from clipsearch.storage.pages import open_pages
 from clipsearch.storage.replacing import log_to_salvage, replace_catalogue
 from tests.storage.damaged_library import (
     PHOTOS,
@@ -68,6 +70,12 @@ def change(path: Path, *statements: str) -> None:
     database.close()
 
 
+def root_page(path: Path, table: str) -> int:
+    with closing(sqlite3.connect(path)) as database:
+        found = database.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", (table,))
+        return int(found.fetchone()[0])
+
+
 def test_a_whole_catalogue_comes_out_row_for_row_as_it_was(path: Path) -> None:
     before = rows(path)
     kept = replace_catalogue(path.parent, [])
@@ -101,6 +109,26 @@ def test_the_library_stays_itself_but_no_snapshot_of_before_is_believed(path: Pa
     assert catalogue.history.last_erasure() == generation + 1
     assert catalogue.row_counts()["generations"] == 1
     catalogue.close()
+
+
+def test_a_lost_page_is_counted_apart_from_its_rows(path: Path) -> None:
+    """Below its table's first page or that page itself; cut off, it is still missed."""
+    with open_pages(path, path.with_name("none"), PAGE) as pages:
+        last, found = pages.count, pages.leaves()
+        assert found.lost == set()
+        rows = {number: [row for row in pages.rows(number) if row] for number in found.numbers}
+    below = next(n for n, (row, *_) in rows.items() if row[1][0] is None and len(row[1]) == 5)
+    content = path.read_bytes()
+    for page in (below, root_page(path, "folders")):
+        spoiled = bytearray(content)
+        spoiled[(page - 1) * PAGE : page * PAGE] = bytes(PAGE)
+        path.write_bytes(spoiled)
+        salvage = replace_catalogue(path.parent, []).salvage
+        assert (salvage.lost_pages, salvage.unreadable) == (1, 0)
+        path.write_bytes(content)
+    assert last in rows, "the last page is of a table"
+    path.write_bytes(content[: (last - 1) * PAGE])
+    assert replace_catalogue(path.parent, []).salvage.lost_pages == 1
 
 
 BAD_ROWS: dict[str, tuple[str, str, int]] = {
