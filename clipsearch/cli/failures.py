@@ -10,6 +10,7 @@ import typer
 
 from clipsearch.cli.escape import visible
 from clipsearch.errors import ClipsearchError
+from clipsearch.storage.refusals import next_step
 
 COULD_NOT_RUN = ClipsearchError.exit_code
 USAGE = 2
@@ -80,16 +81,18 @@ def _system(error: OSError) -> str:
     name = error.filename
     subject = f"{reason}: {os.fsdecode(name)}" if isinstance(name, str | bytes) else reason
     match error.errno:
-        case errno.ENOSPC | errno.EDQUOT:
-            return f"{subject}. Free some space and run it again: what was done is kept"
         case errno.ENOENT if name is None and not _is_somewhere():
             return "the folder that this was started in is gone. Change to another one"
         case errno.EBADF:
             # Only `_open_closed_streams` leaves a descriptor that cannot be written.
             return "standard output is closed. Send it to a file, or to /dev/null"
-        case errno.EACCES | errno.EPERM | errno.EROFS:
-            return f"{subject}. Check the permissions, or choose another place with --library"
+        case (
+            errno.ENOSPC | errno.EDQUOT | errno.EFBIG | errno.EACCES | errno.EPERM | errno.EROFS
+            | errno.EIO
+        ):  # fmt: skip
+            return f"{subject}. {next_step(error, 'choose another place')}"
         case _:
+            # As likely a file that was to be read: the path says what to look for.
             return subject
 
 

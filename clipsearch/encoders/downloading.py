@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from clipsearch.encoders.hashing import sha256_of_file
 from clipsearch.errors import ModelUnavailableError, StorageError
+from clipsearch.storage.refusals import next_step
 from clipsearch.types import Progress
 
 if TYPE_CHECKING:
@@ -166,8 +167,7 @@ def _hub_errors(repository: str) -> Iterator[None]:
             ) from error
         raise StorageError(
             f"{repository} cannot be stored ({error.strerror})",
-            "Free some space, or set CLIPSEARCH_MODELS to a place that has some, and try again: "
-            "files that are complete are kept",
+            next_step(error, "set CLIPSEARCH_MODELS to another directory"),
         ) from error
     except ValueError as error:
         # What a hotel's login page in place of the hub's JSON comes to.

@@ -30,6 +30,7 @@ from clipsearch.encoders.weights import CONFIG_NAME, PICKLE_NAME, SAFE_NAME
 from clipsearch.errors import DamageError, StorageError, UsageError
 from clipsearch.storage.layout import data_dir, make_private_dir, sync_dir
 from clipsearch.storage.lock import writer_lock
+from clipsearch.storage.refusals import next_step
 from clipsearch.types import ModelInfo, Progress
 
 if TYPE_CHECKING:
@@ -246,5 +247,5 @@ def _storage_errors(models_dir: Path) -> Iterator[None]:
     except OSError as error:
         raise StorageError(
             f"models cannot be stored in {models_dir}: {error.strerror or error}",
-            "Free some space, or set CLIPSEARCH_MODELS to another directory",
+            next_step(error, "set CLIPSEARCH_MODELS to another directory"),
         ) from error

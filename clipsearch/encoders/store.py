@@ -26,6 +26,7 @@ from clipsearch.encoders.hashing import sha256_of_file, sha256_of_json
 from clipsearch.encoders.tokenizing import TokenizerFacts
 from clipsearch.errors import DamageError, ModelUnavailableError, StorageError
 from clipsearch.storage.layout import sync_dir
+from clipsearch.storage.refusals import next_step
 from clipsearch.types import ModelInfo, model_info_from
 
 MODEL_JSON = "model.json"
@@ -204,7 +205,10 @@ def add_origin(folder: Path, stored: StoredModel, origin: Origin) -> StoredModel
     try:
         write_stored(folder, changed)
     except OSError as error:
-        raise StorageError(f"{folder} cannot be written: {error}") from error
+        raise StorageError(
+            f"{folder} cannot be written ({error.strerror})",
+            next_step(error, "set CLIPSEARCH_MODELS to another directory"),
+        ) from error
     return changed
 
 

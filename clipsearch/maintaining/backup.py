@@ -16,13 +16,12 @@ from clipsearch.failpoints import reach
 from clipsearch.library import Library
 from clipsearch.storage.catalogue import Catalogue
 from clipsearch.storage.directory import keep_index_out
-from clipsearch.storage.faults import log_of, no_space
+from clipsearch.storage.faults import log_of, no_space, unwritable
 from clipsearch.storage.layout import CATALOGUE_NAME, open_private, sync_dir
 from clipsearch.storage.lock import writer_lock
 
+_ELSEWHERE = "name another place"
 _UNFINISHED = ".unfinished-clipsearch-backup"
-# Where freeing space helps; EFBIG is also a limit on the size of files.
-_FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +61,12 @@ def back_up(library: Library, destination: Path) -> Backup:
 
 
 def _failure(final: Path, error: Exception) -> StorageError:
-    """What a failed copy means: a full disk, or a place where nothing can be written."""
+    """What a failed copy means, and what to do."""
     # What was said of the original is said of the copy: that is what is being written.
     reason = error.__cause__ or error if isinstance(error, StorageError) else error
-    if isinstance(reason, OSError) and reason.errno not in _FULL:
-        what = f"{final} cannot be written ({reason.strerror or reason})"
-        return StorageError(what, "Name another place.")
-    return no_space(final, getattr(reason, "strerror", None) or reason)
+    if isinstance(reason, OSError):
+        return unwritable(final, reason, _ELSEWHERE)
+    return no_space(final, reason, _ELSEWHERE)
 
 
 def _new_name(destination: Path) -> Path:
@@ -128,7 +126,7 @@ def _verify(path: Path, rows: dict[str, int]) -> None:
     finally:
         copy.close()
     if log_of(path).exists():
-        raise OSError("the disk is full")
+        raise OSError(errno.ENOSPC, "the disk is full")
     if faults:
         raise DamageError(
             f"The copy of the catalogue is damaged ({faults[0]}), so there is no new backup",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from clipsearch.errors import StorageError
 from clipsearch.storage.connection import Connection, connect_inspected, fit_journal
-from clipsearch.storage.faults import damaged, inspect_header, log_of, no_space
+from clipsearch.storage.faults import damaged, inspect_header, log_of, meaning_of, no_space
 from clipsearch.storage.layout import (
     TEMPORARY_SUFFIX,
     open_private,
@@ -37,7 +37,7 @@ def create_catalogue_file(path: Path) -> None:
             os.replace(temporary, path)
             sync_dir(path.parent)
         except (sqlite3.Error, OSError) as error:
-            raise no_space(path, error) from error
+            raise meaning_of(error, path) or no_space(path, error) from error
 
 
 def write_empty_catalogue(path: Path) -> None:

@@ -13,6 +13,7 @@ from clipsearch.storage.layout import (
     LOCK_NAME,
     make_private_dir,
 )
+from clipsearch.storage.refusals import next_step
 
 # What lies in a library, as patterns of an ignore file.
 _OURS = (f"{CATALOGUE_NAME}*", "*.faiss*", LOCK_NAME, IN_HAND_NAME)
@@ -60,7 +61,7 @@ def _create(directory: Path, path: Path) -> None:
     except OSError as error:
         raise StorageError(
             f"The library {directory} cannot be created ({error.strerror})",
-            "Check the permissions, or choose another directory with --library.",
+            f"{next_step(error, 'choose another directory with --library')}.",
         ) from error
     create_catalogue_file(path)
     # A full disk: the library itself is there, and works.

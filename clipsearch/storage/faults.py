@@ -11,9 +11,11 @@ import sqlite3
 from pathlib import Path
 
 from clipsearch.errors import ClipsearchError, DamageError, LockedError, StorageError
+from clipsearch.storage.refusals import is_full, next_step, when_full
 from clipsearch.storage.schema import APPLICATION_ID
 
 BUSY_SECONDS = 5.0
+_ELSEWHERE = "choose another directory with --library"
 _HEADER_SIZE = 100
 _FIRST_PAGE = 8192
 _OUR_TABLE = b"CREATE TABLE embeddings ("
@@ -87,24 +89,30 @@ def damaged(path: Path, what: str) -> DamageError:
     )
 
 
-def no_space(path: Path, reason: object) -> StorageError:
-    """The error for a write that failed, with the space that is left there."""
+def no_space(path: Path, reason: object, elsewhere: str = _ELSEWHERE) -> StorageError:
+    """The error for a write that failed for want of space, with what is left there."""
     import shutil
 
     try:
         left = f"; {shutil.disk_usage(path.parent).free / 1e6:.0f} MB are free there"
     except OSError:
         left = ""
+    return StorageError(f"{path} cannot be written ({reason}){left}", f"{when_full(elsewhere)}.")
+
+
+def unwritable(path: Path, error: OSError, elsewhere: str = _ELSEWHERE) -> StorageError:
+    """The error for a write that the system refused, with the next step that fits its reason."""
+    if is_full(error):
+        return no_space(path, error.strerror or error, elsewhere)
     return StorageError(
-        f"{path} cannot be written ({reason}){left}",
-        "Free some space and run the command again: nothing that was finished is lost.",
+        f"{path} cannot be written ({error.strerror or error})", f"{next_step(error, elsewhere)}."
     )
 
 
 def meaning_of(error: sqlite3.Error | OSError, path: Path) -> ClipsearchError | None:
     """What a failure means to a person; None for a mistake in our own code."""
     if isinstance(error, OSError):
-        return no_space(path, error.strerror or error)
+        return unwritable(path, error)
     code = primary_code(error)
     if getattr(error, "sqlite_errorname", "") in _UNREADABLE:
         return damaged(path, "its disk cannot read all of it")

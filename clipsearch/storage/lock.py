@@ -16,6 +16,7 @@ from pathlib import Path
 
 from clipsearch.errors import LockedError, StorageError
 from clipsearch.storage.layout import LOCK_NAME, open_private
+from clipsearch.storage.refusals import next_step
 
 # Windows locks bytes, not files: one far behind the text that names the holder.
 _LOCKED_BYTE = 4096
@@ -34,7 +35,7 @@ def writer_lock(directory: Path, what: str = "library") -> Iterator[None]:
     except OSError as error:
         raise StorageError(
             f"The {what} {directory} cannot be written ({error.strerror})",
-            "Check its permissions, or use another one.",
+            f"{next_step(error, 'use another one')}.",
         ) from error
     try:
         try:

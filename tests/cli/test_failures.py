@@ -37,7 +37,7 @@ def test_system_errors_name_the_file_and_the_remedy() -> None:
     assert full.exit_code == 6
     assert full.line.startswith("clipsearch: No space left on device: /library/x. Free some space")
     denied = explain(PermissionError(errno.EACCES, "Permission denied", "/library"))
-    assert "Check the permissions" in denied.line
+    assert "Check its permissions" in denied.line
 
 
 def test_the_folder_that_a_command_was_started_in_may_be_gone(

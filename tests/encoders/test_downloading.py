@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from clipsearch.encoders.downloading import fetch, open_repository
-from clipsearch.errors import ModelUnavailableError
+from clipsearch.errors import ModelUnavailableError, StorageError
 from tests.encoders.fake_hub import REVISION, FakeHub, serving
 from tests.encoders.tiny import silent
 
@@ -73,6 +73,26 @@ def test_a_cut_download_goes_on_where_it_stopped(hub, tmp_path, monkeypatch):
     assert path.read_bytes() == WEIGHTS
     ranges = [range_ for method, _, range_ in hub.requests if method == "GET" and range_]
     assert ranges == ["bytes=300000-"]
+
+
+def test_a_place_that_takes_no_files_is_told_apart_from_a_full_one(hub, tmp_path):
+    (tmp_path / "file").write_text("")
+    repository = open_repository("org/model")
+    with pytest.raises(StorageError, match=r"cannot be stored .*path is a file, not a folder: set"):
+        fetch(repository, ["open_clip_config.json"], tmp_path / "file" / "downloads", silent)
+
+
+def test_what_arrived_whole_is_checked_and_not_fetched_again(hub, tmp_path):
+    """Also when the hub offers to send it once more: bytes are asked for once."""
+    repository = open_repository("org/model")
+    names = list(repository.files)
+    first = fetch(repository, names, tmp_path, silent)
+    assert [method for method, *_ in hub.requests].count("GET") == 1 + len(names)
+    hub.requests.clear()
+    hub.served = dict.fromkeys(names, b"something else")
+    assert fetch(repository, names, tmp_path, silent) == first
+    assert [path.read_bytes() for path in first] == [CONFIG, WEIGHTS]
+    assert "GET" not in {method for method, *_ in hub.requests}
 
 
 @pytest.mark.row("G6")

@@ -1,5 +1,6 @@
 """Installing: what is made, what is found again, what is refused."""
 
+import errno
 import json
 import os
 import pickle
@@ -16,6 +17,7 @@ from clipsearch.encoders import (
     installed_models,
     load_bulk_encoder,
     load_towers,
+    store,
     verify,
 )
 from clipsearch.encoders.store import Origin, add_origin, read_stored
@@ -162,6 +164,15 @@ def test_a_checkpoint_named_with_its_architecture_is_found_after_it_was_moved(ow
     found = find_installed("ViT-Z@/gone/epoch_3.pt", own.models)
     assert found is not None
     assert found.fingerprint == own.info.fingerprint
+
+
+def test_another_name_that_cannot_be_recorded_has_its_own_next_step(own, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(store, "write_stored", refuse)
+    with pytest.raises(StorageError, match=r"can only be read: set CLIPSEARCH_MODELS to another"):
+        add_origin(own.folder, read_stored(own.folder), Origin("name", None))
 
 
 def test_removed_is_not_installed(own):

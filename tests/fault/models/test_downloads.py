@@ -192,7 +192,7 @@ def test_a_full_disk(hub: FakeHub, tmp_path: Path) -> None:
     )
     line, *codes = done.stdout.splitlines()
     assert line.startswith(NO_SPACE), done.stdout + done.stderr
-    assert "files that are complete are kept" in line
+    assert "what was finished is kept" in line
     assert codes == ["first 6", "there 1", "0", "second 0"], "what is cut fills the disk no longer"
     assert got.read_bytes() == WEIGHTS
 
