@@ -11,6 +11,7 @@ from clipsearch.storage.layout import (
     IGNORE_FILE,
     IN_HAND_NAME,
     LOCK_NAME,
+    catalogue_path,
     make_private_dir,
 )
 from clipsearch.storage.refusals import next_step
@@ -25,9 +26,10 @@ def catalogue_in(directory: Path, *, create: bool) -> Path:
     Raises StorageError when there is none or there cannot be one, DamageError when only its
     snapshots are left, LockedError when another process is making it.
     """
-    path = directory / CATALOGUE_NAME
+    path = catalogue_path(directory)
     if _exists(path):
         return path
+    _refuse_lost_link(directory, path)
     _refuse_remains(directory)
     if not create:
         raise StorageError(
@@ -76,6 +78,15 @@ def keep_index_out(directory: Path) -> None:
     """
     with contextlib.suppress(FileExistsError), (directory / IGNORE_FILE).open("x") as file:
         file.writelines(f"/{name}\n" for name in _OURS)
+
+
+def _refuse_lost_link(directory: Path, path: Path) -> None:
+    """A link to a disk that is not there just now must not become an empty library."""
+    if os.path.islink(directory / CATALOGUE_NAME):
+        raise StorageError(
+            f"The catalogue of {directory} is a link to {path}, which is not there",
+            "Connect its disk, or remove the link.",
+        )
 
 
 def _refuse_remains(directory: Path) -> None:

@@ -48,6 +48,16 @@ def snapshot_name(fingerprint: str) -> str:
     return f"{fingerprint[:16]}.faiss"
 
 
+def catalogue_path(directory: Path) -> Path:
+    """The catalogue of a library; the file itself where the library only has a link to it.
+
+    SQLite keeps the log beside that file, and whoever writes by another link is to meet the same
+    lock.
+    """
+    path = directory / CATALOGUE_NAME
+    return Path(os.path.realpath(path)) if os.path.islink(path) else path
+
+
 def make_private_dir(path: Path) -> None:
     """Create `path` and its missing parents, readable by their owner only (0700)."""
     if path.is_dir():

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from clipsearch.errors import LockedError, StorageError
-from clipsearch.storage.layout import LOCK_NAME, open_private
+from clipsearch.storage.layout import LOCK_NAME, catalogue_path, open_private
 from clipsearch.storage.refusals import next_step
 
 # Windows locks bytes, not files: one far behind the text that names the holder.
@@ -26,10 +26,12 @@ _LOCKED_BYTE = 4096
 def writer_lock(directory: Path, what: str = "library") -> Iterator[None]:
     """Hold the writer lock of a library, or of another directory that is called `what` to people.
 
+    A library whose catalogue is a link is locked where the catalogue is.
+
     Raises LockedError at once, naming the holder, when another process has it, or one on another
     machine may have; StorageError when the lock file cannot be written.
     """
-    path = directory / LOCK_NAME
+    path = catalogue_path(directory).with_name(LOCK_NAME)
     try:
         descriptor = open_private(path)
     except OSError as error:

@@ -34,7 +34,7 @@ from clipsearch.storage.faults import (
     meaning_of,
     no_space,
 )
-from clipsearch.storage.layout import CATALOGUE_NAME, TEMPORARY_SUFFIX, sweep_temporary, sync_dir
+from clipsearch.storage.layout import TEMPORARY_SUFFIX, catalogue_path, sweep_temporary, sync_dir
 from clipsearch.storage.lock import writer_lock
 from clipsearch.storage.pages import open_pages
 from clipsearch.storage.salvage import Salvage, salvage
@@ -60,10 +60,10 @@ def replace_catalogue(directory: Path, known_models: Sequence[ModelInfo]) -> Rep
     process. Raises LockedError when another process uses the library, StorageError when it cannot
     be written, or its disk reads nothing at all.
     """
-    path = directory / CATALOGUE_NAME
+    path = catalogue_path(directory)
     temporary = _with(path, f".repaired{TEMPORARY_SUFFIX}")
     with writer_lock(directory):
-        sweep_temporary(directory)
+        sweep_temporary(path.parent)
         try:
             reach("before_salvage")
             write_empty_catalogue(temporary)
@@ -77,7 +77,7 @@ def replace_catalogue(directory: Path, known_models: Sequence[ModelInfo]) -> Rep
         except (sqlite3.Error, OSError) as error:
             raise meaning_of(error, path) or no_space(path, error) from error
         finally:
-            sweep_temporary(directory)
+            sweep_temporary(path.parent)
 
 
 def _undo_half_change(path: Path) -> None:

@@ -53,6 +53,17 @@ def test_a_library_without_a_place_for_its_ignore_file_is_one_still(
     assert catalogue_in(tmp_path / "library", create=True).exists()
 
 
+def test_a_link_to_a_catalogue_that_is_not_there_just_now_becomes_no_new_one(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "library").mkdir()
+    link = tmp_path / "library" / CATALOGUE_NAME
+    link.symlink_to(tmp_path / "unplugged" / CATALOGUE_NAME)
+    with pytest.raises(StorageError, match=r"unplugged.*not there\. Connect its disk"):
+        catalogue_in(tmp_path / "library", create=True)
+    assert link.is_symlink()
+
+
 def test_snapshots_without_a_catalogue_are_damage(tmp_path: Path) -> None:
     (tmp_path / "abcd.faiss").write_bytes(b"")
     with pytest.raises(DamageError, match="is gone"):

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from clipsearch.errors import LockedError, StorageError
+from clipsearch.storage.directory import catalogue_in
+from clipsearch.storage.layout import CATALOGUE_NAME
 from clipsearch.storage.lock import writer_lock
 
 HOLD = """
@@ -54,6 +56,23 @@ def test_a_holder_whose_name_cannot_be_read_still_locks(tmp_path: Path) -> None:
         (tmp_path / "lock").write_text("garbage")
         with pytest.raises(LockedError, match="not known"), writer_lock(tmp_path):
             pytest.fail("two writers")
+
+
+@pytest.mark.row("E1")
+def test_a_library_has_one_lock_by_whatever_links_it_is_reached(tmp_path: Path) -> None:
+    library = tmp_path / "library"
+    catalogue = catalogue_in(library, create=True)
+    (tmp_path / "folder").symlink_to(library)
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "linked" / CATALOGUE_NAME).symlink_to(catalogue)
+    (tmp_path / "twice").mkdir()
+    (tmp_path / "twice" / CATALOGUE_NAME).symlink_to(tmp_path / "linked" / CATALOGUE_NAME)
+    places = [library, tmp_path / "folder", tmp_path / "linked", tmp_path / "twice"]
+    for holder in places:
+        with writer_lock(holder):
+            for other in places:
+                with pytest.raises(LockedError), writer_lock(other):
+                    pytest.fail("two writers")
 
 
 def test_no_lock_where_nothing_can_be_written(tmp_path: Path) -> None:

@@ -131,6 +131,20 @@ def test_a_lost_page_is_counted_apart_from_its_rows(path: Path) -> None:
     assert replace_catalogue(path.parent, []).salvage.lost_pages == 1
 
 
+def test_behind_a_link_the_file_itself_is_replaced_and_the_damaged_one_kept_beside_it(
+    path: Path,
+) -> None:
+    (path.parent / "linked").mkdir()
+    link = path.parent / "linked" / CATALOGUE_NAME
+    link.symlink_to(path)
+    change(path, "UPDATE embeddings SET checksum = 1 WHERE id = 9")
+    kept = replace_catalogue(link.parent, [])
+    assert kept.damaged.parent == path.parent
+    assert link.is_symlink()
+    assert [entry.name for entry in link.parent.iterdir()] == [CATALOGUE_NAME]
+    assert is_whole(path)
+
+
 BAD_ROWS: dict[str, tuple[str, str, int]] = {
     "photo checksum": ("UPDATE photos SET checksum = 1 WHERE id = 50", "photos", 1),
     "photo name": ("UPDATE photos SET name = x'2e2e' WHERE id = 50", "photos", 1),
