@@ -40,6 +40,7 @@ from clipsearch.training.loop import (
     make_optimizer,
     train,
 )
+from clipsearch.training.prototypes import Prototypes
 from clipsearch.training.schedule import SizeStage
 from clipsearch.training.vocabulary import CompactTokens, trimmed, used_tokens
 
@@ -166,7 +167,8 @@ def run_worker(worker: int, options: Options) -> None:
     if options.weights is not None:
         clip.load_state_dict(load_file(options.weights / "open_clip_model.safetensors"))
     clip.token_embedding = captions.tokens.shrink(clip.token_embedding)
-    learner = Learner(clip).to(memory_format=torch.channels_last)
+    prototypes = Prototypes(len(sampler.photographed), towers["embed_dim"])
+    learner = Learner(clip, prototypes).to(memory_format=torch.channels_last)
     schedule = Schedule(
         minutes=options.minutes,
         steps=options.steps,
@@ -210,8 +212,9 @@ def follow(reports: Iterable[Report], save: Callable[[Report], None] | None, log
         if save is None:
             continue
         line = (
-            f"step {report.step} {report.progress:.1%} loss {report.loss:.3f} "
-            f"kinds {report.kinds_loss:.3f} accuracy {report.accuracy:.3f} "
+            f"step {report.step} {report.progress:.1%} captions {report.captions_loss:.3f} "
+            f"concepts {report.concepts_loss:.3f} kinds {report.kinds_loss:.3f} "
+            f"accuracy {report.accuracy:.3f} "
             f"lr {report.learning_rate:.2e} {report.size}px {report.rate:.0f}/s "
             f"{report.photos_seen} seen {report.seconds_left / 60:.0f} min left"
         )

@@ -73,6 +73,15 @@ class TextBatch:
         )
 
 
+@dataclass(frozen=True)
+class ConceptTruth:
+    """What the photos of a batch show, for every photographed concept: `positive`, `ignored` bool
+    [photos, concepts]. Kinds of the concept, and what it is a kind of, are ignored."""
+
+    positive: Tensor
+    ignored: Tensor
+
+
 class TextSampler:
     """Draws captions for the concepts of a batch, some others as negatives, and some kinds."""
 
@@ -99,6 +108,16 @@ class TextSampler:
     def kinds(self) -> NDArray[np.int64]:
         """Positions of the concepts that some photo belongs to as a kind."""
         return self._kinds
+
+    @property
+    def photographed(self) -> NDArray[np.int64]:
+        """Positions of the concepts that photos are labelled with, ascending."""
+        return self._photographed
+
+    def truth(self, photo_concepts: NDArray[np.int64]) -> ConceptTruth:
+        """What photos of these concepts [n] show, in the order of `photographed`."""
+        related = torch.from_numpy(self._relations[np.ix_(photo_concepts, self._photographed)])
+        return ConceptTruth(related == SAME, (related == BROADER) | (related == NARROWER))
 
     def draw(self, photo_concepts: NDArray[np.int64], rng: np.random.Generator) -> TextBatch:
         """One caption for each concept in the batch [n], plus random others and kinds."""

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -16,14 +16,16 @@ from torch.nn.functional import normalize as to_unit_length
 
 from clipsearch.training.augment import augment, normalise, some_without_colour
 from clipsearch.training.averaging import MovingAverage
-from clipsearch.training.batches import PhotoPool, TextBatch, TextSampler
+from clipsearch.training.batches import ConceptTruth, PhotoPool, TextBatch, TextSampler
 from clipsearch.training.colours import ColourTexts, colour_truth
 from clipsearch.training.distributed import average_gradients_and, world_size
 from clipsearch.training.losses import (
     clamp_temperature,
+    multi_positive_softmax,
     pairwise_sigmoid,
     symmetric_multi_positive_softmax,
 )
+from clipsearch.training.prototypes import Prototypes
 from clipsearch.training.schedule import SizeStage, size_at, warmup_cosine
 
 
@@ -52,13 +54,24 @@ class Schedule:
     seed: int
 
 
+class Losses(NamedTuple):
+    """How a batch was judged, scalars: softmax over captions, softmax over prototypes, sigmoid of
+    kinds and colours, and the share of photos whose best caption is right."""
+
+    captions: Tensor
+    concepts: Tensor
+    kinds: Tensor
+    accuracy: Tensor
+
+
 @dataclass(frozen=True)
 class Report:
     """Where a run stands: means since the last report; `rate` in photos a second, all workers."""
 
     step: int
     progress: float
-    loss: float
+    captions_loss: float
+    concepts_loss: float
     kinds_loss: float
     accuracy: float
     learning_rate: float
@@ -85,20 +98,22 @@ class KindsHead(nn.Module):
 
 
 class Learner(nn.Module):
-    """The model with its kinds head: everything that is trained."""
+    """The model with its kinds head and its prototypes: everything that is trained."""
 
-    def __init__(self, clip: nn.Module) -> None:
-        """`clip`: an open_clip CLIP model."""
+    def __init__(self, clip: nn.Module, prototypes: Prototypes) -> None:
+        """`clip`: an open_clip CLIP model; `prototypes` of every concept that has photos."""
         super().__init__()
         self.clip = clip
         self.kinds = KindsHead()
+        self.prototypes = prototypes
 
     def losses(
-        self, images: Tensor, tokens: Tensor, texts: TextBatch
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """(softmax loss, kinds loss, share of photos whose best text is right).
+        self, images: Tensor, tokens: Tensor, texts: TextBatch, shown: ConceptTruth
+    ) -> Losses:
+        """What a batch is judged by.
 
-        `images` [n, 3, size, size] normalised; `tokens` [m, length], one row for each caption.
+        `images` [n, 3, size, size] normalised; `tokens` [m, length], one row for each caption;
+        `shown` [n, concepts], in the order of the prototypes.
         """
         image = self.clip.encode_image(images, normalize=True).float()  # type: ignore[operator]
         text = encode_short_text(self.clip, tokens).float()
@@ -112,8 +127,10 @@ class Learner(nn.Module):
         kinds = pairwise_sigmoid(
             self.kinds(cosines[:, split:]), positive[:, split:], ignored[:, split:]
         )
+        of_concepts = multi_positive_softmax(self.prototypes(image), shown.positive, shown.ignored)
         best = logits.masked_fill(ignored[:, :split], -1e4).argmax(dim=1, keepdim=True)
-        return contrastive, kinds, positive[:, :split].gather(1, best).float().mean()
+        accuracy = positive[:, :split].gather(1, best).float().mean()
+        return Losses(contrastive, of_concepts, kinds, accuracy)
 
 
 def encode_short_text(clip: nn.Module, tokens: Tensor) -> Tensor:
@@ -152,6 +169,7 @@ class Batch:
     images: Tensor
     tokens: Tensor
     texts: TextBatch
+    shown: ConceptTruth
     size: int
 
 
@@ -185,7 +203,8 @@ class BatchMaker:
         coloured = self._colours.draw(concepts, colour_truth(pixels), rng)
         texts = self._sampler.draw(concepts, rng).and_colours(coloured)
         images = normalise(pixels).contiguous(memory_format=torch.channels_last)
-        return Batch(images, self._tokenize(texts.captions), texts, size)
+        shown = self._sampler.truth(concepts)
+        return Batch(images, self._tokenize(texts.captions), texts, shown, size)
 
     def _indices(self, step: int) -> tuple[int, NDArray[np.int64]]:
         per_step = self._schedule.batch_size * self._workers
@@ -223,7 +242,7 @@ def train(
     workers = world_size()
     progress = _progress(schedule, step, seconds_before)
     parameters = [p for p in learner.parameters() if p.requires_grad]
-    sums, steps_summed = torch.zeros(3), 0
+    sums, steps_summed = torch.zeros(len(Losses._fields)), 0
     learner.train()
     with ThreadPoolExecutor(1) as ahead:
         upcoming = ahead.submit(batches.make, step, size_at(progress, schedule.sizes))
@@ -242,21 +261,22 @@ def train(
             nn.utils.clip_grad_norm_(parameters, schedule.grad_clip)
             optimizer.step()
             clamp_temperature(learner.clip)
+            learner.prototypes.clamp_temperature()
             average.update(learner)
             step += 1
             progress = _progress(schedule, step, elapsed)
             sums, steps_summed = sums + values, steps_summed + 1
             if step % report_every == 0 or progress >= 1.0:
                 now = time.monotonic()
-                means = (sums / steps_summed).tolist()
+                captions, concepts, kinds, accuracy = (sums / steps_summed).tolist()
                 per_second = steps_summed / max(now - last_report, 1e-9)
                 yield Report(
-                    step, progress, means[0], means[1], means[2], learning_rate, batch.size,
+                    step, progress, captions, concepts, kinds, accuracy, learning_rate, batch.size,
                     per_second * schedule.batch_size * workers,
                     elapsed * (1 - progress) / max(progress, 1e-9),
                     step * schedule.batch_size * workers,
                 )  # fmt: skip
-                sums, steps_summed, last_report = torch.zeros(3), 0, time.monotonic()
+                sums, steps_summed, last_report = torch.zeros_like(sums), 0, time.monotonic()
 
 
 def _progress(schedule: Schedule, step: int, seconds: float) -> float:
@@ -268,13 +288,13 @@ def _progress(schedule: Schedule, step: int, seconds: float) -> float:
 def _backward(
     learner: Learner, optimizer: torch.optim.Optimizer, batch: Batch, kinds_weight: float
 ) -> Tensor:
-    """Gradients of one batch; returns (softmax loss, kinds loss, accuracy) [3]."""
+    """Gradients of one batch; returns its Losses as one tensor [4]."""
     optimizer.zero_grad(set_to_none=True)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        contrastive, kinds, accuracy = learner.losses(batch.images, batch.tokens, batch.texts)
-    loss = contrastive + kinds_weight * kinds
+        losses = learner.losses(batch.images, batch.tokens, batch.texts, batch.shown)
+    loss = losses.captions + losses.concepts + kinds_weight * losses.kinds
     loss.backward()  # type: ignore[no-untyped-call]
-    return torch.stack([contrastive, kinds, accuracy]).detach()
+    return torch.stack(losses).detach()
 
 
 def _average_over_workers(

@@ -28,7 +28,8 @@ def run_all(run: TinyRun) -> list[Report]:
 
 def test_red_and_blue_are_told_apart_after_a_few_steps() -> None:
     reports = run_all(TinyRun(steps=40))
-    assert reports[-1].loss < 0.5 * reports[0].loss
+    assert reports[-1].captions_loss < 0.5 * reports[0].captions_loss
+    assert reports[-1].concepts_loss < 0.5 * reports[0].concepts_loss
     assert reports[-1].accuracy > 0.95
     assert reports[-1].progress == 1.0
     assert reports[-1].photos_seen == 40 * 8

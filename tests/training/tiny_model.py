@@ -14,6 +14,7 @@ from clipsearch.training.colours import ColourTexts, all_colour_captions
 from clipsearch.training.concepts import Concept, Name
 from clipsearch.training.export import Architecture
 from clipsearch.training.loop import BatchMaker, Learner, Schedule, make_optimizer
+from clipsearch.training.prototypes import Prototypes
 from clipsearch.training.schedule import SizeStage
 from clipsearch.training.vocabulary import CompactTokens, trimmed, used_tokens
 
@@ -58,7 +59,7 @@ class TinyRun:
         torch.manual_seed(0)
         clip = open_clip.CLIP(**ARCHITECTURE)
         clip.token_embedding = COMPACT.shrink(clip.token_embedding)
-        self.learner = Learner(clip)
+        self.learner = Learner(clip, Prototypes(2, ARCHITECTURE["embed_dim"]))
         self.schedule = Schedule(
             minutes=1.0,
             steps=steps,
