@@ -23,6 +23,8 @@ from clipsearch.encoders.fake import FAKE, FakeTextEncoder
 from clipsearch.indexing import index
 from clipsearch.library import Library
 from clipsearch.maintaining.purge import plan_model_purge, plan_purge, purge
+from clipsearch.query import parse_query
+from clipsearch.searching import search
 from clipsearch.storage import model_snapshot
 from clipsearch.types import ModelInfo
 from tests.fault.concurrency.meanwhile import OTHER, image_encoder
@@ -32,6 +34,7 @@ from tests.fault.table import Trials
 
 TURNS = {FAKE.name: 0, OTHER.name: 1}
 KEPT = 24
+TOWERS = Towers(FAKE, FakeTextEncoder, lambda: image_encoder(FAKE))
 
 
 @dataclass(frozen=True)
@@ -208,6 +211,35 @@ def test_the_command_while_photos_are_purged(tmp_path: Path, trials: Trials) -> 
         for path in album.paths[:5]:
             path.write_bytes(contents[path])
         life.index(FAKE, everything, left, {FAKE.name})
+
+
+@pytest.mark.row("E4")
+def test_purged_photos_take_nobodys_place_while_the_snapshot_still_holds_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only the history of erasures says so: the snapshot belongs to this very catalogue."""
+    monkeypatch.setattr(model_snapshot, "WITHOUT_SNAPSHOT", 0)
+    album = Album(tmp_path / "album", 20)
+    life = Life(Subject(album, tmp_path / "subject"))
+    everything = {str(path) for path in album.paths}
+    life.index(FAKE, everything, set(), {FAKE.name})
+    right = expected_scores(album)
+    ranked = sorted(everything, key=lambda path: -right[FAKE.name, path])
+    for path in ranked[:5]:
+        os.unlink(path)
+    life.index(FAKE, set(ranked[5:]), everything, {FAKE.name})
+    answers: list[list[str]] = []
+
+    def ask_before_it_is_written_anew(library: Library) -> bool:
+        with Library.open(library.directory) as other:
+            assert other.has_snapshot()
+            found = search(other, TOWERS, parse_query("red"), top_k=5).results
+        answers.append([result.path.decode() for result in found])
+        return False
+
+    monkeypatch.setattr(Library, "refresh_snapshot", ask_before_it_is_written_anew)
+    life.purge(FAKE, set(ranked[5:]))
+    assert answers == [ranked[5:10]]
 
 
 @pytest.mark.row("E4")
