@@ -56,10 +56,10 @@ def guess_delimiter(first_line: str, ending: str, wanted: Sequence[str] = ()) ->
     `wanted`: names that are known to be in a header, besides the usual ones.
     """
     preferred: Sequence[str] = ("\t", ",") if ending == ".tsv" else (",", ";", "\t")
-    known = {*PHOTO_NAMES, *CAPTION_NAMES, *LABEL_NAMES, *map(_plain, wanted)}
+    known = {*PHOTO_NAMES, *CAPTION_NAMES, *LABEL_NAMES, *map(plain_name, wanted)}
     for delimiter in preferred:
         cells = _cells(first_line, delimiter)
-        if len(cells) > 1 and known.intersection(_plain(cell) for cell in cells):
+        if len(cells) > 1 and known.intersection(plain_name(cell) for cell in cells):
             return delimiter
     for delimiter in ("\t", *preferred):
         cells = _cells(first_line, delimiter)
@@ -80,7 +80,7 @@ def find_columns(
         raise UsageError(
             f"{where}: {len(first):,} columns", "Is this a table of photos and captions?"
         )
-    names = [_plain(cell) for cell in first]
+    names = [plain_name(cell) for cell in first]
     if wanted is not None:
         places = [_named(names, column, where) for column in wanted]
         return Columns(places[0], places[1], None, len(first)), True
@@ -112,13 +112,14 @@ def without_number(cell: str) -> str:
 
 
 def _named(names: Sequence[str], column: str, where: str) -> int:
-    if _plain(column) not in names:
+    if plain_name(column) not in names:
         shown = ", ".join(name[:30] for name in names[:8])
         raise UsageError(f"{where}: there is no column {column!r}", f"There are {shown}")
-    return names.index(_plain(column))
+    return names.index(plain_name(column))
 
 
-def _plain(cell: str) -> str:
+def plain_name(cell: str) -> str:
+    """A column's name as it is compared: `Image Path` is image_path."""
     return cell.strip().lower().replace(" ", "_")
 
 

@@ -82,6 +82,18 @@ class NoSource:
         raise FileNotFoundError(errno.ENOENT, "no photo is named", self.name)
 
 
+@dataclass(frozen=True, slots=True)
+class BadRow:
+    """The place of a row that cannot be understood: where it stands, and why."""
+
+    name: str
+    reason: str
+
+    def read(self) -> bytes:
+        """Raises OSError."""
+        raise OSError(errno.EINVAL, self.reason, self.name)
+
+
 def looks_like_photo(name: str) -> bool:
     """Whether a file name ends as photos do."""
     return os.path.splitext(name)[1].lower() in PHOTO_ENDINGS

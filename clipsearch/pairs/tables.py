@@ -15,10 +15,11 @@ from clipsearch.pairs.columns import (
     Columns,
     find_columns,
     guess_delimiter,
+    plain_name,
     without_number,
 )
 from clipsearch.pairs.lines import open_text, short_name, text_lines
-from clipsearch.pairs.sources import FileSource, NoSource
+from clipsearch.pairs.sources import BadRow, FileSource, NoSource
 from clipsearch.types import CaptionedPhoto, PhotoSource
 
 TABLE_ENDINGS = frozenset({".csv", ".tsv", ".txt", ".jsonl", ".ndjson"})
@@ -55,18 +56,23 @@ def read_table(
     photo's and the caption's column; without them they are guessed, also where there is no header.
     A caption may be a JSON list of captions. A photo's path is looked for in `photo_root`, the
     table's folder, and a folder beside it called `images` or alike; what is nowhere is reported by
-    the inspection, as are empty captions and repeated rows, which are kept here.
+    the inspection, as are empty captions and repeated rows, which are kept here, and rows that
+    cannot be understood (a wrong number of cells, broken JSON), each a photo that cannot be read.
 
     Raises UsageError with the line's number for a table that cannot be read: over 1 MB a line or
-    131,072 characters a cell, NUL bytes, not UTF-8, a wrong number of cells, 5 million rows,
-    broken JSON, one photo with two labels.
+    131,072 characters a cell, NUL bytes, not UTF-8, quotes that never end, 5 million rows, one
+    photo with two labels.
     """
     rows = (_json_rows if _is_json(path) else _csv_rows)(path, columns)
     places = _Places(path, photo_root)
     photos: dict[PhotoSource, _Gathered] = {}
     for number, row in enumerate(rows, 1):
+        where = row.name if isinstance(row, BadRow) else row.where
         if number > MAX_ROWS:
-            raise UsageError(f"{row.where}: over {MAX_ROWS:,} rows", "Split the table")
+            raise UsageError(f"{where}: over {MAX_ROWS:,} rows", "Split the table")
+        if isinstance(row, BadRow):
+            photos[row] = _Gathered()
+            continue
         source = places.source(row.photo) if row.photo else NoSource(row.where)
         gathered = photos.setdefault(source, _Gathered())
         gathered.captions += row.captions
@@ -103,7 +109,9 @@ class _Places:
     def _find(self, cell: str) -> FileSource:
         if os.sep != "/":
             cell = cell.replace("/", os.sep)
-        names = dict.fromkeys((cell, without_number(cell)))
+        bare = without_number(cell)
+        # Last, a table from Windows on other systems, where a name may hold a backslash too.
+        names = dict.fromkeys((cell, bare, bare.replace("\\", "/")))
         paths = [os.path.join(root, name) for name in names for root in self._roots]
         found = (path for path in paths if "\0" not in path and os.path.lexists(path))
         return FileSource(os.fsencode(next(found, paths[-len(self._roots)])))
@@ -113,7 +121,7 @@ def _is_json(path: str) -> bool:
     return os.path.splitext(path)[1].lower() in {".jsonl", ".ndjson"}
 
 
-def _csv_rows(path: str, wanted: tuple[str, str] | None) -> Iterator[Row]:
+def _csv_rows(path: str, wanted: tuple[str, str] | None) -> Iterator[Row | BadRow]:
     name = short_name(path)
     with open_text(path) as file:
         lines = text_lines(file, name)
@@ -136,19 +144,21 @@ def _cells_of(lines: Iterable[str], delimiter: str, name: str) -> Iterator[tuple
         try:
             cells = next(rows, None)
         except csv.Error as error:
-            raise UsageError(f"{where}: {error}", "Check the quotes") from error
+            # Python adds how a programmer should have opened the file.
+            reason = str(error).partition(" - ")[0]
+            raise UsageError(f"{where}: {reason}", "Check the quotes and line ends") from error
         if cells is None:
             return
         if any(cell.strip() for cell in cells):
             yield where, cells
 
 
-def _row(cells: Sequence[str], columns: Columns, where: str) -> Row:
-    if len(cells) != columns.width:
-        raise UsageError(
-            f"{where}: {len(cells):,} cells where there should be {columns.width}",
-            'Put a caption that holds commas in quotes: "like, this"',
-        )
+def _row(cells: Sequence[str], columns: Columns, where: str) -> Row | BadRow:
+    if len(cells) > columns.width:
+        many = f"{len(cells):,} cells where there should be {columns.width}"
+        return BadRow(where, f'{many}; put a caption that holds commas in quotes: "like, this"')
+    if len(cells) < columns.width:
+        return BadRow(where, f"{len(cells):,} of {columns.width} cells")
     caption = () if columns.caption is None else _captions(cells[columns.caption])
     label = None if columns.label is None else cells[columns.label].strip() or None
     return Row(cells[columns.photo].strip(), caption, label, where)
@@ -167,39 +177,46 @@ def _captions(cell: str) -> tuple[str, ...]:
     return (text,)
 
 
-def _json_rows(path: str, wanted: tuple[str, str] | None) -> Iterator[Row]:
+def _json_rows(path: str, wanted: tuple[str, str] | None) -> Iterator[Row | BadRow]:
     name = short_name(path)
-    photo_names, caption_names = ([wanted[0]], [wanted[1]]) if wanted else (None, None)
     with open_text(path) as file:
         for number, line in enumerate(text_lines(file, name), 1):
             if not line.strip():
                 continue
             where = f"{name}, line {number}"
-            fields = _json_object(line, where)
-            photo = _first(fields, photo_names or PHOTO_NAMES)
-            caption = _first(fields, caption_names or CAPTION_NAMES)
-            label = _first(fields, LABEL_NAMES)
-            if photo is None or (caption is None and label is None):
-                shown = ", ".join(repr(key[:30]) for key in list(fields)[:8])
-                raise UsageError(
-                    f"{where}: no photo with a caption among {shown}",
-                    'Write lines like {"image": "a.jpg", "caption": "a dog"}',
-                )
-            yield Row(
-                _text(photo, where).strip(),
-                _texts(caption, where),
-                None if label is None else str(label).strip() or None,
-                where,
-            )
+            try:
+                yield _json_row(line, wanted, where)
+            except _RowError as error:
+                yield BadRow(where, str(error))
 
 
-def _json_object(line: str, where: str) -> dict[str, object]:
+class _RowError(ValueError):
+    """Why a line of JSON is no row."""
+
+
+def _json_row(line: str, wanted: tuple[str, str] | None, where: str) -> Row:
+    photo_names, caption_names = ([plain_name(name)] for name in wanted) if wanted else (None, None)
+    fields = {plain_name(key): value for key, value in _json_object(line).items()}
+    photo = _first(fields, photo_names or PHOTO_NAMES)
+    caption = _first(fields, caption_names or CAPTION_NAMES)
+    label = _first(fields, LABEL_NAMES)
+    if photo is None or (caption is None and label is None):
+        shown = ", ".join(repr(key[:30]) for key in list(fields)[:8])
+        raise _RowError(
+            f"no photo with a caption among {shown}; "
+            'write lines like {"image": "a.jpg", "caption": "a dog"}'
+        )
+    spoken = None if label is None else str(label).strip() or None
+    return Row(_text(photo).strip(), _texts(caption), spoken, where)
+
+
+def _json_object(line: str) -> dict[str, object]:
     try:
         fields = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"{where}: not JSON", "Write one JSON object on each line") from error
+        raise _RowError("not JSON; write one object on each line") from error
     if not isinstance(fields, dict):
-        raise UsageError(f"{where}: not a JSON object", "Write one JSON object on each line")
+        raise _RowError("not a JSON object; write one on each line")
     return fields
 
 
@@ -207,20 +224,20 @@ def _first(fields: dict[str, object], names: Sequence[str]) -> object:
     return next((fields[name] for name in names if fields.get(name) is not None), None)
 
 
-def _texts(value: object, where: str) -> tuple[str, ...]:
+def _texts(value: object) -> tuple[str, ...]:
     if value is None:
         return ()
     listed = value if isinstance(value, list) else [value]
-    return tuple(_text(item, where).strip() for item in listed)
+    return tuple(_text(item).strip() for item in listed)
 
 
-def _text(value: object, where: str) -> str:
+def _text(value: object) -> str:
     if not isinstance(value, str):
-        raise UsageError(f"{where}: {str(value)[:40]!r} is not a text", "Put it in quotes")
+        raise _RowError(f"{str(value)[:40]!r} is not a text; put it in quotes")
     try:
         value.encode()
     except UnicodeEncodeError as error:
-        raise UsageError(f"{where}: holds half a character", "Save it as UTF-8") from error
+        raise _RowError("holds half a character") from error
     if "\0" in value:
-        raise UsageError(f"{where}: holds a NUL byte", "Save the file as UTF-8 text")
+        raise _RowError("holds a NUL byte")
     return value

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from clipsearch.errors import UsageError
 from clipsearch.pairs import tables
-from clipsearch.pairs.sources import NoSource
+from clipsearch.pairs.sources import BadRow, NoSource
 from clipsearch.pairs.tables import read_table
 from tests.pairs.layouts import said, write
 
@@ -38,7 +38,7 @@ EXPECTED = [("a.jpg", ("a dog", "one dog, asleep")), ("b.jpg", ("a cat",))]
         (
             "t.jsonl",
             '{"image": "a.jpg", "caption": ["a dog", "one dog, asleep"]}\n\n'
-            '{"image": "b.jpg", "caption": "a cat", "size": 3}\n',
+            '{"Image": "b.jpg", "CAPTION": "a cat", "size": 3}\n',
         ),
         (
             "t.jsonl",
@@ -105,6 +105,14 @@ def test_photos_are_looked_for_in_order(tmp_path: Path) -> None:
     assert [path for path, _ in without[:4]] == ["1.jpg", "2.jpg", "images/3.jpg", "4.jpg"]
 
 
+def test_paths_from_windows_are_found_unless_a_file_has_that_very_name(tmp_path: Path) -> None:
+    for name in ("in/a.jpg", "in/b.jpg", "in\\b.jpg"):
+        write(tmp_path / name)
+    rows = "image,caption\nin\\a.jpg#1,x\nin\\b.jpg,y\n"
+    found = [path for path, _ in read(tmp_path, "t.csv", rows)]
+    assert found == ["in/a.jpg", "in\\b.jpg"]
+
+
 def test_a_photo_really_called_with_a_number_is_found(tmp_path: Path) -> None:
     write(tmp_path / "a.jpg#1")
     assert read(tmp_path, "t.csv", "image,caption\na.jpg#1,x\n") == [("a.jpg#1", ("x",))]
@@ -120,22 +128,12 @@ def test_a_photo_really_called_with_a_number_is_found(tmp_path: Path) -> None:
         ("t.csv", b"image,caption\na.jpg,x\nb.jpg,caf\xe9\n", "line 3: not UTF-8"),
         ("t.csv", b"image,caption\na.jpg," + b"x" * 1_000_001, "line 2: over 1 MB"),
         ("t.csv", b"image,caption\na.jpg," + b"x" * 200_000, "line 2: field larger"),
-        ("t.csv", b"image,caption\na.jpg" + b"," * 999_000, "line 2: 999,001 cells"),
         ("t.csv", b"x" + b"," * 999_000, "line 1: 999,001 columns"),
-        ("t.csv", b"image,caption\na.jpg,a dog, asleep\n", "line 2: 3 cells where there should"),
-        ("t.csv", b"image,caption\na.jpg\n", "line 2: 1 cells where there should be 2"),
         ("t.csv", b'image,caption\na.jpg,x\nb.jpg,"y\nc.jpg,z\n', "line 3: unexpected end"),
         ("t.csv", b'image,caption\na.jpg,"x"y\n', "line 2: ',' expected after"),
+        ("t.csv", b"image,caption\ra.jpg,x\r", "unquoted field. Check the quotes and line ends"),
         ("t.csv", b"photo,sound\na.jpg,x.wav\n", "line 1: no columns of photos and captions"),
         ("t.csv", b"a.jpg,b.jpg\n", "line 1: no columns of photos and captions"),
-        ("t.jsonl", b'{"image": "a.jpg", "caption": "x"}\n{"image"\n', "line 2: not JSON"),
-        ("t.jsonl", b"[" * 100_000, "line 1: not JSON"),
-        ("t.jsonl", b"[1, 2]", "line 1: not a JSON object"),
-        ("t.jsonl", b'{"image": "a.jpg", "words": "x"}', "line 1: no photo with a caption among"),
-        ("t.jsonl", b'{"image": 3, "caption": "x"}', "line 1: '3' is not a text"),
-        ("t.jsonl", b'{"image": "a.jpg", "caption": ["x", 1]}', "line 1: '1' is not a text"),
-        ("t.jsonl", b'{"image": "a.jpg", "caption": "\\ud800"}', "line 1: holds half a char"),
-        ("t.jsonl", b'{"image": "a\\u0000.jpg", "caption": "x"}', "line 1: holds a NUL"),
         ("t.csv", b"image,label\na.jpg,dog\na.jpg,cat\n", "line 3: a.jpg is 'cat' here and 'dog'"),
     ],
 )
@@ -145,6 +143,37 @@ def test_hostile_tables_are_refused_by_line(
 ) -> None:
     with pytest.raises(UsageError, match=re.escape(message)):
         read_table(str(write(tmp_path / name, content)))
+
+
+@pytest.mark.parametrize(
+    ("name", "row", "reason"),
+    [
+        ("t.csv", b"a.jpg,a dog, asleep", "3 cells where there should be 2; put a caption that"),
+        ("t.csv", b"a.jpg", "1 of 2 cells"),
+        ("t.csv", b"a.jpg" + b"," * 999_000, "999,001 cells where there should be 2"),
+        ("t.jsonl", b'{"image"', "not JSON"),
+        ("t.jsonl", b"[" * 100_000, "not JSON"),
+        ("t.jsonl", b"[1, 2]", "not a JSON object"),
+        ("t.jsonl", b'{"image": "a.jpg", "words": "x"}', "no photo with a caption among 'image',"),
+        ("t.jsonl", b'{"image": "a.jpg", "caption": null}', "no photo with a caption among"),
+        ("t.jsonl", b'{"image": 3, "caption": "x"}', "'3' is not a text"),
+        ("t.jsonl", b'{"image": "a.jpg", "caption": ["x", 1]}', "'1' is not a text"),
+        ("t.jsonl", b'{"image": "a.jpg", "caption": "\\ud800"}', "holds half a character"),
+        ("t.jsonl", b'{"image": "a\\u0000.jpg", "caption": "x"}', "holds a NUL byte"),
+    ],
+)
+@pytest.mark.row("J4")
+def test_a_row_that_cannot_be_understood_costs_itself_and_says_where_it_is(
+    tmp_path: Path, name: str, row: bytes, reason: str
+) -> None:
+    good = {"t.csv": b"image,caption\na.jpg,x\n", "t.jsonl": b'{"image":"a.jpg","caption":"x"}\n'}
+    after = b"b.jpg,y\n" if name == "t.csv" else b'{"image":"b.jpg","caption":"y"}\n'
+    table = write(tmp_path / name, good[name] + row + b"\n" + after)
+    first, bad, last = (photo.source for photo in read_table(str(table)))
+    assert [Path(source.name).name for source in (first, last)] == ["a.jpg", "b.jpg"]
+    assert isinstance(bad, BadRow)
+    assert bad.name == f"{name}, line {3 if name == 't.csv' else 2}"
+    assert bad.reason.startswith(reason)
 
 
 def test_a_column_that_is_not_there_names_those_that_are(tmp_path: Path) -> None:
