@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from functools import cache
 
 from clipsearch.errors import DamageError
 from clipsearch.storage import concept_rows, row_rules
@@ -48,12 +49,17 @@ def structure_faults(connection: Connection) -> list[str]:
 
 def _schema_faults(connection: Connection) -> list[str]:
     """Tables and indexes that are not described as they were made; SQLite believes any words."""
+    found = set(connection.rows(_SCHEMA))
+    return [f"{row[0]} is not as it was made" for row in _schema() if row not in found]
+
+
+@cache
+def _schema() -> tuple[Row, ...]:
+    """The tables and indexes of a catalogue as SQLite describes them when they are made."""
     with closing(sqlite3.connect(":memory:")) as blank:
         for statement in (*TABLES, *CONCEPT_TABLES):
             blank.execute(statement)
-        wanted = blank.execute(_SCHEMA).fetchall()
-    found = set(connection.rows(_SCHEMA))
-    return [f"{row[0]} is not as it was made" for row in wanted if row not in found]
+        return tuple(blank.execute(_SCHEMA))
 
 
 def row_faults(connection: Connection) -> Iterator[RowFault]:
