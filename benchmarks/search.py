@@ -220,13 +220,13 @@ def measure_cold(directory: Path, models: Path, size: Size) -> None:
 
 def measure_warm(library: Library, towers: Towers, size: Size) -> None:
     size.text_tower = median([timed(lambda q=q: towers.text.encode_text([q])) for q in QUERIES])
-    for name, words in FILTERS.items():
-        asked = [
-            parse_query([*q.split(), *words.split()], lambda _: False, lambda _: False)
-            for q in QUERIES
-        ]
-        search(library, towers, asked[0])
-        size.warm[name] = median([timed(lambda q=q: search(library, towers, q)) for q in asked])
+    taken: dict[str, list[Taken]] = {name: [] for name in FILTERS}
+    # Filters take turns, so that other work on the machine meets all of them; the first turn warms.
+    for words in (QUERIES[0], *QUERIES):
+        for name, more in FILTERS.items():
+            query = parse_query([*words.split(), *more.split()])
+            taken[name].append(timed(lambda query=query: search(library, towers, query)))
+    size.warm = {name: median(each[1:]) for name, each in taken.items()}
 
 
 def measure_plain(work: Path, size: Size, rows: Iterator[Floats], asked: Floats) -> None:

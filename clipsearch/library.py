@@ -17,6 +17,7 @@ from clipsearch.storage.layout import sweep_temporary
 from clipsearch.storage.lock import writer_lock
 from clipsearch.storage.model_snapshot import ModelSnapshot
 from clipsearch.storage.model_vectors import ModelVectors
+from clipsearch.storage.passing import Passing
 from clipsearch.storage.snapshot_choice import IndexPolicy
 from clipsearch.storage.snapshot_comparing import Comparison
 from clipsearch.storage.snapshot_writing import TypicalQueries
@@ -44,7 +45,7 @@ class Library:
         self._policy = policy or IndexPolicy()
         self._writers = 0
         self._vectors: ModelVectors | None = None
-        self._passing: dict[PhotoFilter, Ids] = {}
+        self._passing: dict[PhotoFilter, Passing] = {}
         self._passing_generation: tuple[int, bytes] | None = None
 
     @classmethod
@@ -134,32 +135,28 @@ class Library:
             _check(vectors, answering.snapshot.info)
             return answering.nearest(vectors, k, allowed, lap)
 
-    def has_snapshot(self) -> bool:
-        """Whether searches are answered from a snapshot: all contents as fast as a few of them."""
-        with self.catalogue.reading():
-            return self._answering().usable_snapshot() is not None
+    def nearest_passing(
+        self, vector: Floats, k: int, wanted: PhotoFilter, lap: Lap = no_lap
+    ) -> tuple[Ids, Floats]:
+        """The k contents nearest to a unit vector (dim,), of those with a photo that passes.
 
-    def contents_passing(self, wanted: PhotoFilter) -> Ids:
-        """Contents with a photo that is not missing and passes the filter, sorted.
-
-        Remembered until the library changes: a process that goes on asking asks with the same few.
+        (m,) content ids and cosines, as `nearest` gives when it is told all that pass. Where many
+        do, only the nearest few hundred contents are asked whether they do, which takes hardly
+        longer than no filter. Raises as `nearest` does.
         """
         with self.catalogue.reading():
-            found = self.remembered_contents(wanted)
-            if found is None:
-                found = self.catalogue.live_contents(wanted)
-                if len(self._passing) == _FILTERS_REMEMBERED:
-                    self._passing.clear()
-                self._passing[wanted] = found
-            return found
-
-    def remembered_contents(self, wanted: PhotoFilter) -> Ids | None:
-        """What `contents_passing` gave for this filter, if nothing has changed since; else None."""
-        generation = self.catalogue.history.generation()
-        if generation != self._passing_generation:
-            self._passing.clear()
-            self._passing_generation = generation
-        return self._passing.get(wanted)
+            allowed = None
+            if wanted != PhotoFilter():
+                answering = self._answering()
+                _check(vector[None], answering.snapshot.info)
+                passing = self._remembered(wanted)
+                found = answering.first_passing(vector, k, passing, lap)
+                if found is not None:
+                    return found
+                allowed = passing.contents()
+                lap("filters")
+            ids, cosines = self.nearest(vector[None], k, allowed, lap)
+            return ids[0], cosines[0]
 
     def vectors_of(self, content_ids: Ids) -> Floats:
         """The active model's unit vectors (n, dim) of some contents, in the order given.
@@ -218,6 +215,22 @@ class Library:
         """
         with self.writer(), self.catalogue.reading():
             return snapshot_upkeep.compare(self._answering().snapshot, self.typical_queries)
+
+    def _remembered(self, wanted: PhotoFilter) -> Passing:
+        """The contents that pass a filter, kept until the library changes.
+
+        A process that goes on asking asks with the same few filters.
+        """
+        generation = self.catalogue.history.generation()
+        if generation != self._passing_generation:
+            self._passing.clear()
+            self._passing_generation = generation
+        found = self._passing.get(wanted)
+        if found is None:
+            if len(self._passing) == _FILTERS_REMEMBERED:
+                self._passing.clear()
+            found = self._passing[wanted] = self.catalogue.passing(wanted)
+        return found
 
     def _answering(self) -> ModelVectors:
         """The vectors of the model that answers, kept while it is the same one."""

@@ -20,12 +20,15 @@ from clipsearch.errors import (
 )
 from clipsearch.library import Library
 from clipsearch.storage import model_snapshot
+from clipsearch.storage import passing as passing_module
 from clipsearch.storage.half_floats import unit_rows
 from clipsearch.storage.model_snapshot import ModelSnapshot
+from clipsearch.storage.model_vectors import ModelVectors
+from clipsearch.storage.passing import Passing
 from clipsearch.storage.snapshot_choice import IndexPolicy
 from clipsearch.storage.snapshot_file import SnapshotHeader, UnusableSnapshot
 from clipsearch.storage.vectors import Snapshot, verify_snapshot
-from clipsearch.types import Floats, Ids, PhotoFilter
+from clipsearch.types import Floats, Ids, Lap, PhotoFilter
 from tests.storage.small_library import (
     MODEL,
     OTHER_MODEL,
@@ -474,31 +477,140 @@ def test_a_row_damaged_while_it_is_open_changes_no_answer(library: Library) -> N
     path = next(library.directory.glob("*.faiss"))
     head = snapshot_of(library).header().head_size
     with Library.open(library.directory) as opened:
-        assert opened.has_snapshot()
+        assert opened._answering().usable_snapshot() is not None
         with path.open("r+b") as file:
             file.seek(head + 40)
             file.write(b"\x55\x55")
         assert nearest(opened, 20) == before
-        assert not opened.has_snapshot()
+        assert opened._answering().usable_snapshot() is None
         assert nearest(opened, 20) == before
+
+
+def passing(library: Library, k: int, wanted: PhotoFilter) -> list[list[int]]:
+    """What `nearest_passing` finds, which is what `nearest` does among all that pass."""
+    allowed = library.catalogue.live_contents(wanted)
+    found = []
+    for query in QUERIES:
+        ids, scores = library.nearest_passing(query, k, wanted)
+        listed = library.nearest(query[None], k, allowed)
+        assert (ids.tolist(), scores.tolist()) == (listed[0][0].tolist(), listed[1][0].tolist())
+        found.append(ids.tolist())
+    return found
 
 
 def test_what_passes_a_filter_is_remembered_until_something_changes(library: Library) -> None:
     wanted = PhotoFilter(("3",))
-    assert library.remembered_contents(wanted) is None
-    first = library.contents_passing(wanted)
-    assert first.tolist() == library.catalogue.live_contents(wanted).tolist()
-    assert library.remembered_contents(wanted) is first
+    library.nearest_passing(QUERIES[0], 5, wanted)
+    first = library._remembered(wanted)
+    library.nearest_passing(QUERIES[1], 5, wanted)
+    assert library._remembered(wanted) is first
     for i in range(20):
-        library.contents_passing(PhotoFilter((str(i),)))
+        library.nearest_passing(QUERIES[0], 1, PhotoFilter((str(i),)))
     assert len(library._passing) <= 8
-    library.contents_passing(wanted)
-    # Another process's change counts as well.
+    before = passing(library, 100, wanted)
+    # Another process's change counts as well: a photo goes, one comes, one moves away.
     with Library.open(library.directory) as other:
-        gone = ids_at(other.catalogue, other.catalogue.roots()[0], b"3")[b"3.jpg"]
-        other.catalogue.mark_missing([gone])
-    assert library.remembered_contents(wanted) is None
-    assert len(library.contents_passing(wanted)) == len(first) - 1
+        (root,) = other.catalogue.roots()
+        gone = ids_at(other.catalogue, root, b"3")
+        other.catalogue.mark_missing([gone[b"3.jpg"], gone[b"13.jpg"]])
+        add(other.catalogue, [photo(root, "3/new.jpg", "new"), photo(root, "4/13.jpg", "13")])
+    after = passing(library, 100, wanted)
+    assert {*before[0]} - {*after[0]} == {4, 14}
+    assert {*after[0]} - {*before[0]} == {201}
+
+
+SHARES = pytest.mark.parametrize(
+    "wanted", [PhotoFilter(("3", "4", "9")), PhotoFilter(not_folders=("0",))], ids=["30 %", "90 %"]
+)
+
+
+@pytest.fixture
+def asked_about(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Whether each question about a filter could be answered by the nearest contents alone."""
+    answered: list[bool] = []
+    real = ModelVectors.first_passing
+
+    def first_passing(
+        self: ModelVectors, vector: Floats, k: int, passing: Passing, lap: Lap
+    ) -> object:
+        answer = real(self, vector, k, passing, lap)
+        answered.append(answer is not None)
+        return answer
+
+    monkeypatch.setattr(ModelVectors, "first_passing", first_passing)
+    return answered
+
+
+@BOTH_KINDS
+@SHARES
+@pytest.mark.parametrize("k", [1, 4])
+@pytest.mark.parametrize("meanwhile", [0.0, 1e9], ids=["asked", "listed"])
+def test_asking_the_nearest_equals_listing_all_that_pass(
+    library: Library, asked_about: list[bool], wanted: PhotoFilter, k: int, meanwhile: float,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(passing_module, "_LISTED_MEANWHILE", meanwhile)
+    assert passing(library, k, wanted) == expected(library, k, wanted)
+    assert all(asked_about)
+    assert (library._remembered(wanted).listed is not None) is (meanwhile > 0)
+    # Gone since the snapshot was written, or newer than it, nearer than all and farther.
+    (root,) = library.catalogue.roots()
+    gone = list(ids_at(library.catalogue, root, b"3").values())
+    library.catalogue.mark_missing(gone[:-1])
+    near = {f"near {i}": unit(*query) for i, query in enumerate(QUERIES)}
+    photos = [photo(root, f"{i + 2}/near {i}.jpg", f"near {i}") for i in range(len(QUERIES))]
+    photos += [photo(root, f"{i % 10}/new {i}.jpg", f"new {i}") for i in range(40)]
+    library.catalogue.write_batch(
+        1,
+        photos,
+        {p.read.content_hash: vector_of(p.read.content_hash) for p in photos}
+        | {hash_of(name): row for name, row in near.items()},
+    )
+    first = passing(library, k, wanted)
+    assert all(asked_about)
+    ids = {
+        name: library.catalogue._db.value(
+            "SELECT id FROM contents WHERE hash = ?", (hash_of(name),)
+        )
+        for name in near
+    }
+    for number, found in enumerate(first):
+        folder = str(number + 2)
+        passes = folder in wanted.folders if wanted.folders else folder not in wanted.not_folders
+        assert (found[0] == ids[f"near {number}"]) is passes
+
+
+@BOTH_KINDS
+@SHARES
+def test_contents_erased_since_the_snapshot_are_not_found_by_asking(
+    library: Library, asked_about: list[bool], wanted: PhotoFilter
+) -> None:
+    best = passing(library, 1, wanted)
+    erase_embeddings(library.catalogue, 1, [found[0] for found in best])
+    asked_about.clear()
+    after = passing(library, 1, wanted)
+    assert not any(asked_about)
+    assert not {found[0] for found in after} & {found[0] for found in best}
+
+
+@pytest.mark.row("F1")
+def test_a_row_damaged_while_a_filter_is_asked_changes_no_answer(library: Library) -> None:
+    wanted = PhotoFilter(not_folders=("0",))
+    before = passing(library, 4, wanted)
+    path = next(library.directory.glob("*.faiss"))
+    head = snapshot_of(library).header().head_size
+    with Library.open(library.directory) as opened:
+        assert opened._answering().usable_snapshot() is not None
+        with path.open("r+b") as file:
+            file.seek(head + 40)
+            file.write(b"\x55\x55")
+        assert [opened.nearest_passing(q, 4, wanted)[0].tolist() for q in QUERIES] == before
+        assert opened._answering().usable_snapshot() is None
+
+
+def test_vectors_that_fit_no_model_are_refused_with_a_filter_too(library: Library) -> None:
+    with pytest.raises(ModelMismatchError):
+        library.nearest_passing(np.ones(3, np.float32), 5, PhotoFilter(("3",)))
 
 
 def test_vectors_come_in_the_order_asked_for(library: Library) -> None:
@@ -745,6 +857,10 @@ def _agree(library: Library, contents: set[str], wanted: PhotoFilter | None = No
     for content_hash, score in found.items():
         row = unit_rows(vector_of(content_hash).astype("<f2")[None])[0]
         assert abs(float(row @ QUERIES[0]) - score) < 1e-6
+    for k in (1, 2, 50):
+        nearest_of = library.nearest_passing(QUERIES[0], k, wanted or PhotoFilter())
+        assert nearest_of[0].tolist() == ids[0][:k].tolist()
+        assert nearest_of[1].tolist() == scores[0][:k].tolist()
 
 
 @BOTH_KINDS
@@ -757,9 +873,8 @@ def test_a_snapshot_without_the_newest_erased_rows_is_up_to_date(library: Librar
 
 def test_a_catalogue_without_history_is_damaged(library: Library) -> None:
     library.catalogue._db.change("DELETE FROM generations")
-    for ask in (library.contents_passing, library.remembered_contents):
-        with pytest.raises(DamageError, match="history is gone"):
-            ask(PhotoFilter(("3",)))
+    with pytest.raises(DamageError, match="history is gone"):
+        library.nearest_passing(QUERIES[0], 5, PhotoFilter(("3",)))
 
 
 def test_nothing_is_written_to_a_catalogue_that_was_replaced(

@@ -17,6 +17,7 @@ from clipsearch.storage import (
     examining,
     liveness,
     model_rows,
+    passing,
     path_rows,
     photo_changes,
     photo_rows,
@@ -208,7 +209,11 @@ class Catalogue:
 
     def live_contents(self, wanted: PhotoFilter | None = None) -> Ids:
         """Contents with a photo that is not missing and passes the filter, sorted."""
-        return photo_rows.live_contents(self._db, wanted)
+        return passing.live_contents(self._db, wanted)
+
+    def passing(self, wanted: PhotoFilter) -> passing.Passing:
+        """The contents that pass a filter, to be asked about while nothing changes."""
+        return passing.Passing(self._db, wanted)
 
     def dead_contents(self) -> Ids:
         """Contents of which no photo is left that is not missing, sorted."""

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from clipsearch.types import Ids
 
@@ -19,6 +20,14 @@ def distinct(ids: Ids) -> Ids:
     first = np.ones(len(ids), dtype=np.bool_)
     np.not_equal(ids[1:], ids[:-1], out=first[1:])
     return ids[first]
+
+
+def are_among(ids: Ids, known: Ids) -> NDArray[np.bool_]:
+    """Which ids are among the known ones, which are sorted."""
+    if not len(known):
+        return np.zeros(len(ids), np.bool_)
+    places = np.minimum(np.searchsorted(known, ids), len(known) - 1)
+    return np.asarray(known[places] == ids)
 
 
 def to_ids(rows: list[tuple[int]]) -> Ids:

@@ -4,14 +4,14 @@ from collections.abc import Iterator
 from typing import overload
 
 import numpy as np
-from numpy.typing import NDArray
 
 from clipsearch.errors import StorageError
 from clipsearch.storage.embedding_rows import BLOCK_ROWS
 from clipsearch.storage.exact import merge, nothing, top_k
 from clipsearch.storage.half_floats import unit_rows
-from clipsearch.storage.id_lists import distinct
+from clipsearch.storage.id_lists import are_among, distinct
 from clipsearch.storage.model_snapshot import ModelSnapshot
+from clipsearch.storage.passing import Passing
 from clipsearch.storage.snapshot_file import UnusableSnapshot, identity_of
 from clipsearch.storage.vectors import Snapshot
 from clipsearch.types import Floats, Ids, Lap
@@ -43,6 +43,35 @@ class ModelVectors:
         lap("nearest vectors")
         return answer
 
+    def first_passing(
+        self, vector: Floats, k: int, passing: Passing, lap: Lap
+    ) -> tuple[Ids, Floats] | None:
+        """The k contents nearest to a unit vector (dim,), of those that pass a filter.
+
+        None when they have to be listed first: when few of all pass, or without a snapshot.
+        """
+        snapshot = self.usable_snapshot()
+        lap("snapshot open")
+        if snapshot is None or self._may_hold_erased(snapshot):
+            return None
+        try:
+            old = snapshot.first_passing(vector, k, passing)
+        except UnusableSnapshot:
+            # A damaged row was met: this file is not asked again.
+            self._open = None
+            return None
+        lap("nearest vectors")
+        newest = snapshot.header.last_embedding_id
+        newer = self._catalogue.count_newer_embeddings(self._model_id, newest)
+        if old is None or not newer:
+            return old
+        nobody = np.empty(0, np.int64)
+        ids, scores = self._from_catalogue(vector[None], newer, newest, None, nobody)
+        near = scores >= old[1][-1]
+        near[near] = passing.which(ids[near])
+        both = merge((old[0][None], old[1][None]), (ids[near][None], scores[near][None]), k)
+        return both[0][0], both[1][0]
+
     def rows_of(self, content_ids: Ids) -> Floats:
         """The unit vectors (n, dim) of some contents, in the order given.
 
@@ -73,7 +102,7 @@ class ModelVectors:
             wanted = content_ids[start : start + BLOCK_ROWS]
             if snapshot is not None:
                 try:
-                    ids, halves = snapshot.stored(wanted[_are_among(wanted, stored)])
+                    ids, halves = snapshot.stored(wanted[are_among(wanted, stored)])
                 except UnusableSnapshot:
                     self._open = snapshot = None
                 else:
@@ -85,7 +114,8 @@ class ModelVectors:
 
     def usable_snapshot(self) -> Snapshot | None:
         """The snapshot, if there is one that the catalogue's history confirms and needs."""
-        if not self.snapshot.is_needed():
+        # What is open was needed, and opening is what costs.
+        if self._open is None and not self.snapshot.is_needed():
             return None
         # Another process may have put a newer one in its place.
         identity = identity_of(self.snapshot.path)
@@ -125,11 +155,14 @@ class ModelVectors:
 
     def _confirmed(self, snapshot: Snapshot, allowed: Ids | None) -> Ids | None:
         """Those of the allowed contents that may come from the snapshot; None for all of them."""
-        if self._catalogue.history.last_erasure() <= snapshot.header.generation:
+        if not self._may_hold_erased(snapshot):
             return allowed
         newest = snapshot.header.last_embedding_id
         kept = self._catalogue.embedded_contents(self._model_id, newest)
-        return kept if allowed is None else allowed[_are_among(allowed, kept)]
+        return kept if allowed is None else allowed[are_among(allowed, kept)]
+
+    def _may_hold_erased(self, snapshot: Snapshot) -> bool:
+        return self._catalogue.history.last_erasure() > snapshot.header.generation
 
     def _from_catalogue(
         self, vectors: Floats, k: int, after_id: int, allowed: Ids | None, dead: Ids
@@ -147,11 +180,3 @@ class ModelVectors:
             block_answer = np.stack([f[0] for f in found]), np.stack([f[1] for f in found])
             answer = merge(answer, block_answer, k)
         return answer
-
-
-def _are_among(ids: Ids, known: Ids) -> NDArray[np.bool_]:
-    """Which ids are among the known ones, which are sorted."""
-    if not len(known):
-        return np.zeros(len(ids), np.bool_)
-    places = np.minimum(np.searchsorted(known, ids), len(known) - 1)
-    return np.asarray(known[places] == ids)

@@ -5,12 +5,11 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from clipsearch.errors import DamageError
-from clipsearch.storage import liveness
 from clipsearch.storage.connection import Connection
 from clipsearch.storage.decoding import decodes
 from clipsearch.storage.faults import damaged
-from clipsearch.storage.filters import conditions, conditions_but_folders, folder_passes
-from clipsearch.storage.id_lists import distinct, id_list, to_ids
+from clipsearch.storage.filters import conditions_but_folders, folder_passes
+from clipsearch.storage.id_lists import id_list
 from clipsearch.storage.records import (
     IndexedFile,
     KnownPhoto,
@@ -155,18 +154,6 @@ def paths_of(connection: Connection, content_id: int) -> list[tuple[bytes, bool]
             (content_id,),
         )
     )
-
-
-@decodes
-def live_contents(connection: Connection, wanted: PhotoFilter | None) -> Ids:
-    """Contents with a live photo that passes the filter, sorted."""
-    if wanted is None or wanted == PhotoFilter():
-        return liveness.live_contents(connection)
-    where, parameters = conditions(connection, wanted)
-    # A filter by folder reads no contents at all.
-    join = "JOIN contents c ON c.id = p.content_id" if "c." in where else ""
-    rows = connection.rows(f"SELECT p.content_id FROM photos p {join} WHERE {where}", parameters)
-    return distinct(to_ids(rows))
 
 
 @decodes

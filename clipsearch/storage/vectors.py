@@ -3,6 +3,7 @@
 The file is described in `snapshot_file`, how it is made in `snapshot_writing`. Here it is searched.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from numpy.typing import NDArray
 
 from clipsearch.storage.exact import FLOAT_ERROR, best, nothing, scores_of
 from clipsearch.storage.half_floats import Halves, unit_rows
+from clipsearch.storage.passing import Passing
+from clipsearch.storage.scanning import FetchedRows, scan_lists
 from clipsearch.storage.snapshot_file import (
     SnapshotFile,
     SnapshotHeader,
@@ -26,7 +29,13 @@ _MARGIN = 64
 _ROWS_FOR_EACH = 64
 # When one row of so many is allowed, fetching those beats looking through lists.
 _FEW = 64
-_FETCHED_ROWS = 16384
+# A filter is asked about so many of the nearest rows for each that is wanted, so many at a time.
+_ASKED_FOR_EACH = 16
+_ASKED_AT_ONCE = 4
+
+# For (q, dim) queries the best so many rows: (q, number) float32 scores and positions, best first,
+# -1 for none.
+_Candidates = Callable[[Floats, int], tuple[Floats, Ids]]
 
 
 class Snapshot:
@@ -43,6 +52,7 @@ class Snapshot:
             raise UnusableSnapshot("it was replaced while it was opened")
         self._checked = np.zeros(self.header.index.lists, np.bool_)
         self._by_content: NDArray[np.int32] | None = None
+        self._fetched: FetchedRows | None = None
 
     def search(
         self,
@@ -70,6 +80,35 @@ class Snapshot:
             return self._among(np.flatnonzero(chosen), queries, k)
         lists = self._lists_for(k, available) if probes is None else probes
         return self._search_lists(queries, k, chosen, available, lists)
+
+    def first_passing(self, query: Floats, k: int, passing: Passing) -> tuple[Ids, Floats] | None:
+        """The k nearest rows to a query (dim,) of contents that pass a filter, as `search` gives.
+
+        Only the nearest few hundred rows are asked about: None when fewer than k of those pass,
+        None at once when it is known that too few do.
+
+        Raises UnusableSnapshot when a row is damaged.
+        """
+        rows = self.header.rows
+        if passing.listed is not None and len(passing.listed) < rows // _ASKED_FOR_EACH:
+            return None
+        most = min(_ASKED_FOR_EACH * k, rows)
+        one = np.ascontiguousarray(query[None], np.float32)
+        rough, positions = self._scan(one, most, self._lists_for(most, rows), None)
+        kept: Ids = positions[0, :0]
+        for asked in range(0, most, _ASKED_AT_ONCE * k):
+            some = positions[0, asked : asked + _ASKED_AT_ONCE * k]
+            some = some[some >= 0]
+            kept = np.concatenate([kept, some[passing.which(self.content_ids[some])]])
+            if len(kept) < k:
+                continue
+            scores = scores_of(unit_rows(self._file.rows_at(kept)), query)
+            ids, scores = best(self.content_ids[kept], scores, k)
+            # No row that was not asked about may reach the k-th place.
+            last = rough[0, min(asked + _ASKED_AT_ONCE * k, most) - 1]
+            if scores[-1] > last + self._error(query):
+                return ids, scores
+        return None
 
     def stored(self, content_ids: Ids) -> tuple[Ids, Halves]:
         """Those of these contents that are here, in the order given, with their rows (n, dim).
@@ -139,23 +178,10 @@ class Snapshot:
 
     def _among(self, positions: Ids, queries: Floats, k: int) -> tuple[Ids, Floats]:
         """The k best of these rows: exact, whatever the index."""
-        faiss = _faiss()
-        rows = np.concatenate(
-            [
-                self._file.rows_at(positions[start : start + _FETCHED_ROWS])
-                for start in range(0, len(positions), _FETCHED_ROWS)
-            ]
-        )
-        half = faiss.ScalarQuantizer.QT_fp16
-        index = faiss.IndexScalarQuantizer(self.header.dim, half, faiss.METRIC_INNER_PRODUCT)
-        index.add_sa_codes(rows.view(np.uint8))
-        content_ids = self.content_ids[positions]
-
-        def candidates(wanted: Floats, fetch: int) -> tuple[Floats, Ids]:
-            found: tuple[Floats, Ids] = index.search(wanted, fetch)
-            return found
-
-        return self._settled(queries, k, len(rows), candidates, rows.__getitem__, content_ids)
+        # A filter that is asked again allows the same rows.
+        if self._fetched is None or not np.array_equal(self._fetched.positions, positions):
+            self._fetched = FetchedRows(self._file, positions)
+        return self._settled(queries, k, len(positions), self._fetched.nearest)
 
     def _search_lists(
         self,
@@ -180,70 +206,50 @@ class Snapshot:
                     return scores, positions
                 number = min(4 * number, self.header.index.lists)
 
-        return self._settled(
-            queries, k, available, candidates, self._file.rows_at, self.content_ids
-        )
+        return self._settled(queries, k, available, candidates)
 
     def _settled(
-        self,
-        queries: Floats,
-        k: int,
-        available: int,
-        candidates: Any,
-        rows_at: Any,
-        content_ids: Ids,
+        self, queries: Floats, k: int, available: int, candidates: _Candidates
     ) -> tuple[Ids, Floats]:
         """The k best of what `candidates` finds, in exact cosines.
 
-        `candidates(queries, fetch)` gives float32 scores and places, best first, -1 for none. More
-        of them are fetched until no other can reach the k-th place.
+        More of them are fetched until no other can reach the k-th place.
         """
         ids = np.empty((len(queries), k), np.int64)
         scores = np.empty((len(queries), k), np.float32)
         waiting = np.arange(len(queries))
         fetch = min(k + _MARGIN, available)
         while len(waiting):
-            rough, places = candidates(np.ascontiguousarray(queries[waiting], np.float32), fetch)
+            rough, positions = candidates(np.ascontiguousarray(queries[waiting], np.float32), fetch)
             unproved = []
             for row, number in enumerate(waiting):
-                found = places[row][places[row] >= 0]
+                found = positions[row][positions[row] >= 0]
                 query = queries[number]
-                exact = scores_of(unit_rows(rows_at(found)), query)  # (found,)
-                ids[number], scores[number] = best(content_ids[found], exact, k)
+                exact = scores_of(unit_rows(self._file.rows_at(found)), query)  # (found,)
+                ids[number], scores[number] = best(self.content_ids[found], exact, k)
                 # A row that was not fetched scores at most this; it must not reach the k-th place.
-                error = (1.01 * self.header.norm_error + FLOAT_ERROR) * np.linalg.norm(query)
+                most = rough[row, -1] + self._error(query)
                 complete = len(found) < fetch or fetch == available
-                if not complete and scores[number, -1] <= rough[row, -1] + error:
+                if not complete and scores[number, -1] <= most:
                     unproved.append(number)
             waiting = np.array(unproved, dtype=np.intp)
             fetch = min(4 * fetch, available)
         return ids, scores
 
+    def _error(self, query: Floats) -> float:
+        """How far a score that FAISS gives may be from the cosine."""
+        length = float(np.linalg.norm(query))
+        return (1.01 * self.header.norm_error + FLOAT_ERROR) * length
+
     def _scan(self, queries: Floats, fetch: int, lists: int, selector: Any) -> tuple[Floats, Ids]:
         """The `fetch` best rows of the nearest lists: (q, fetch) float32 scores and positions."""
-        faiss = _faiss()
         if lists == self.header.index.lists:
             near = np.tile(np.arange(lists, dtype=np.int64), (len(queries), 1))
             closeness = np.zeros(near.shape, np.float32)
         else:
             closeness, near = self._index.quantizer.search(queries, lists)
         self._check_lists(near.ravel())
-        self._index.nprobe = lists
-        scores = np.empty((len(queries), fetch), np.float32)
-        positions = np.empty((len(queries), fetch), np.int64)
-        pointer = faiss.swig_ptr
-        self._index.search_preassigned_c(
-            len(queries),
-            pointer(queries),
-            fetch,
-            pointer(near),
-            pointer(closeness),
-            pointer(scores),
-            pointer(positions),
-            False,
-            faiss.SearchParametersIVF(sel=selector, nprobe=lists) if selector else None,
-        )
-        return scores, positions
+        return scan_lists(self._index, queries, fetch, near, closeness, selector)
 
 
 def open_snapshot(path: Path, library_id: str, fingerprint: str, dim: int) -> Snapshot:
@@ -300,7 +306,4 @@ def _open_index(file: SnapshotFile) -> Any:
     if hasattr(lists, "prefetch_nthread"):
         # Threads that read ahead cost more than they save: the rows were just read to check them.
         lists.prefetch_nthread = 0
-    # Queries are spread over threads. One alone is not: on a busy machine the threads would wait
-    # for each other longer than it takes.
-    index.parallel_mode = 3
     return index

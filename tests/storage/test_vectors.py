@@ -147,6 +147,50 @@ def test_lists_keep_the_promise_for_the_rows_that_a_filter_allows(path: Path, sh
     assert share > 0.01 or recall == 1, "few rows are compared one by one"
 
 
+@pytest.mark.parametrize("share", [0.5, 1.0])
+@pytest.mark.parametrize("k", [1, 10])
+def test_asking_about_the_nearest_equals_brute_force_to_the_last_bit(
+    path: Path, share: float, k: int
+) -> None:
+    stored = block(3000, copies=50)
+    snapshot = written(path, None, stored)
+    rng = np.random.default_rng(4)
+    allowed = np.sort(rng.choice(stored.content_ids, int(share * 3000), replace=False))
+    passing = SimpleNamespace(listed=None, which=lambda ids: np.isin(ids, allowed))
+    # The first of them lies at rows that are equal, more than are asked about at once.
+    queries = np.concatenate([unit_rows(stored.halves[5:6]), random_units(rng, 5, DIM)])
+    for number, query in enumerate(queries):
+        found = snapshot.first_passing(query, k, passing)
+        if found is None:
+            assert number == 0
+            assert k == 1
+            continue
+        expected_ids, expected_scores = brute(stored, query, k, allowed)
+        assert found[0].tolist() == expected_ids.tolist()
+        assert found[1].tolist() == expected_scores.tolist()
+
+
+def test_a_filter_that_few_pass_is_not_asked_about_the_nearest(path: Path) -> None:
+    snapshot = written(path, None, block(3000))
+    query = random_units(np.random.default_rng(2), 1, DIM)[0]
+    few = SimpleNamespace(listed=np.arange(10, 20), which=pytest.fail)
+    assert snapshot.first_passing(query, 1, few) is None
+    none = SimpleNamespace(listed=None, which=lambda ids: np.zeros(len(ids), np.bool_))
+    assert snapshot.first_passing(query, 1, none) is None
+
+
+def test_rows_that_were_fetched_for_one_filter_are_not_taken_for_another(path: Path) -> None:
+    stored = block(3000)
+    snapshot = written(path, None, stored)
+    query = random_units(np.random.default_rng(2), 1, DIM)
+    for first in (0, 30, 0, 31):
+        allowed = np.sort(stored.content_ids)[first : first + 30]
+        ids, scores = snapshot.search(query, 5, allowed)
+        expected_ids, expected_scores = brute(stored, query[0], 5, allowed)
+        assert ids[0].tolist() == expected_ids.tolist()
+        assert scores[0].tolist() == expected_scores.tolist()
+
+
 def test_a_filter_that_allows_one_far_corner_still_finds_k(path: Path) -> None:
     stored = clustered(8000)
     snapshot = written(path, LISTS, stored)
