@@ -215,7 +215,7 @@ def test_each_example_keeps_its_own_vector(album: Album, tmp_path: Path) -> None
     )
     with Library.open(album.library) as library:
         query = parse_query(f"{typed} +{album.photos}/2023/blue.png^2 +black")
-        vector, _ = query_vector(library, load_towers(FAKE, tmp_path), query.terms)
+        vector = query_vector(library, load_towers(FAKE, tmp_path), query.terms).vector
     expected = np.array([1, 3, 4, 1], np.float32)
     np.testing.assert_allclose(vector, expected / np.linalg.norm(expected), atol=2e-3)
 

@@ -11,7 +11,7 @@ from clipsearch.errors import UsageError
 from clipsearch.library import Library
 from clipsearch.query import Query
 from clipsearch.searching.nearest import best_photos
-from clipsearch.searching.query_vectors import least_score, query_vector
+from clipsearch.searching.query_vectors import query_vector
 from clipsearch.storage.records import PhotoRow
 from clipsearch.types import Lap, PhotoFacts, PhotoFilter, no_lap
 
@@ -69,12 +69,12 @@ def search(
     with library.catalogue.reading():
         if not query.terms:
             return SearchAnswer(_numbered(_newest(library, wanted, top_k)))
-        vector, warnings = query_vector(library, towers, query.terms, lap)
-        own = None if min_score is not None else least_score(library, towers, query.terms)
-        least = own if min_score is None else min_score
-        found = best_photos(library, vector, wanted, top_k, lap)
+        asked = query_vector(library, towers, query.terms, lap)
+        least = asked.least_score if min_score is None else min_score
+        found = best_photos(library, asked.vector, wanted, top_k, lap)
         kept = [(score, row) for score, row in found if least is None or score >= least]
-        if own is not None and len(kept) < len(found):
+        warnings = asked.warnings
+        if min_score is None and len(kept) < len(found):
             warnings += (
                 "photos that are more likely something else are left out; to see them, "
                 "add --min-score -1",

@@ -1,5 +1,7 @@
 """The vector of a query: words, example photos and taught concepts, combined."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from clipsearch.concepts.known import KnownConcept, known_thing
@@ -12,19 +14,30 @@ from clipsearch.searching.examples import photo_vectors
 from clipsearch.types import Floats, Lap, no_lap
 
 
-def query_vector(
-    library: Library, towers: Towers, terms: tuple[Term, ...], lap: Lap = no_lap
-) -> tuple[Floats, tuple[str, ...]]:
+@dataclass(frozen=True, slots=True, eq=False)
+class QueryVector:
     """The unit vector (dim,) of some terms (see `ranking.combine`), and warnings about them.
 
-    Raises as `search` does.
+    `least_score` is the cosine from which a photo is more likely the concept than not, where a
+    concept is the only term; None for all others.
     """
+
+    vector: Floats
+    warnings: tuple[str, ...]
+    least_score: float | None = None
+
+
+def query_vector(
+    library: Library, towers: Towers, terms: tuple[Term, ...], lap: Lap = no_lap
+) -> QueryVector:
+    """What to look for when terms are asked for. Raises as `search` does."""
     _require_same_model(library, towers)
     vectors = np.empty((len(terms), towers.info.embed_dim), np.float32)
     texts = [i for i, term in enumerate(terms) if term.kind == "text"]
     concepts = [i for i, term in enumerate(terms) if term.kind == "concept"]
     photos = [i for i, term in enumerate(terms) if term.kind == "photo"]
     warnings: list[str] = []
+    least_score = None
     if texts:
         values = [terms[i].value for i in texts]
         tower = towers.text
@@ -34,22 +47,18 @@ def query_vector(
         lap("text tower run")
     for i in concepts:
         known = _known(library, towers, terms[i].value)
-        vectors[i] = unit(known.classifiers[0].weights)
+        (classifier,) = known.classifiers
+        vectors[i] = unit(classifier.weights)
         warnings.extend(known.warnings)
+        if len(terms) == 1:
+            least_score = classifier.even_cosine
     if photos:
         values = [terms[i].value for i in photos]
         vectors[photos], about = photo_vectors(library, towers, values)
         warnings.extend(about)
         lap("example photos")
     weights = np.array([term.weight for term in terms], np.float32)
-    return combine(vectors, weights), tuple(warnings)
-
-
-def least_score(library: Library, towers: Towers, terms: tuple[Term, ...]) -> float | None:
-    """The cosine from which a photo is more likely the concept than not, for a query of one."""
-    if len(terms) != 1 or terms[0].kind != "concept":
-        return None
-    return _known(library, towers, terms[0].value).classifiers[0].even_cosine
+    return QueryVector(combine(vectors, weights), tuple(warnings), least_score)
 
 
 def _known(library: Library, towers: Towers, name: str) -> KnownConcept:

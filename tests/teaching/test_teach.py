@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,8 +20,9 @@ from clipsearch.labels import labels_from_text
 from clipsearch.library import Library
 from clipsearch.prompts import template_set
 from clipsearch.query import parse_query
-from clipsearch.searching import SearchAnswer, search
+from clipsearch.searching import SearchAnswer, query_vectors, search
 from clipsearch.storage import embedding_rows
+from clipsearch.storage.catalogue import Catalogue
 from clipsearch.storage.lock import writer_lock
 from clipsearch.teaching import Taught, forget, taught, teach, teach_again, teach_labels
 from clipsearch.types import Floats, ImageEncoder, ModelInfo, TextEncoder
@@ -106,6 +108,21 @@ def test_what_is_likely_something_else_is_left_out_unless_asked_for(album: Album
     assert "--min-score -1" in answer.warnings[0]
     assert len(ask(album, "@peel", top_k=35, min_score=-1).results) == 35
     assert ask(album, "@peel in:other").results == ()
+    # Of several terms nobody knows from where on a photo is what was meant.
+    assert len(ask(album, "@peel +@peel", top_k=35).results) == 35
+
+
+def test_a_query_looks_a_concept_up_once(album: Album, monkeypatch: pytest.MonkeyPatch) -> None:
+    learn(album)
+    looked_up: list[str] = []
+
+    def known_thing(catalogue: Catalogue, name: str, *more: Any) -> known.KnownConcept:
+        looked_up.append(name)
+        return known.known_thing(catalogue, name, *more)
+
+    monkeypatch.setattr(query_vectors, "known_thing", known_thing)
+    assert ask(album, "@peel").results
+    assert looked_up == ["peel"]
 
 
 def test_concepts_combine_with_words_photos_and_minus(album: Album) -> None:
