@@ -1,0 +1,165 @@
+"""The last minutes of training the starter: the photo tower's trunk stays as it is.
+
+First the projection of photos and a direction for every concept are fitted anew, on photos as a
+search sees them. Then the text tower learns these directions from every way to say a concept, and
+last, against photos, what is also true of them: kinds and colours. Learning both towers together
+had left the captions in a few of their dimensions (see prototypes.py).
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from torch.nn.functional import normalize as to_unit_length
+
+from clipsearch.training.batches import TextSampler
+from clipsearch.training.captions import draw_caption
+from clipsearch.training.colours import ColourTexts
+from clipsearch.training.concepts import Concept
+from clipsearch.training.loop import KindsHead, encode_short_text
+from clipsearch.training.losses import (
+    clamp_temperature,
+    pairwise_sigmoid,
+    symmetric_multi_positive_softmax,
+)
+from clipsearch.training.prototypes import Prototypes
+from clipsearch.training.schedule import warmup_cosine
+
+_PHOTOS, _CAPTIONS = 1024, 256  # drawn for each step
+# Noise in each feature, as a share of its deviation: with fewer features than photos a fit
+# without it learns the training photos by heart.
+_NOISE = 0.5
+_KINDS = 0.4  # weight of the sigmoid loss beside the softmax
+_FIT_RATE, _TEACHING_RATE, _SETTLING_RATE = 3e-3, 2e-3, 1.5e-3
+_WARMUP, _BETAS = 0.05, (0.9, 0.98)
+
+
+@dataclass(frozen=True)
+class SeenPhotos:
+    """What the trunk made of whole photos: `features` float32 [n, width]; `concepts` [n] positions
+    in the table; `colours` int8 [n, colours] of `colour_truth`; `shares` [n], how often each is
+    drawn, adding up to 1."""
+
+    features: Tensor
+    concepts: NDArray[np.int64]
+    colours: NDArray[np.int8]
+    shares: NDArray[np.float64]
+
+    @cached_property
+    def spread(self) -> Tensor:
+        """The deviation of each feature [width]."""
+        return self.features.std(dim=0)
+
+    def drawn(self, rng: np.random.Generator) -> tuple[NDArray[np.int64], Tensor]:
+        """Numbers of some photos [m], and their features with noise [m, width]."""
+        chosen = rng.choice(len(self.shares), _PHOTOS, p=self.shares)
+        clean = self.features[torch.from_numpy(chosen)]
+        noise = torch.from_numpy(rng.standard_normal(clean.shape, dtype=np.float32))
+        return chosen, clean + _NOISE * self.spread * noise
+
+
+def fit_projection(
+    projection: nn.Parameter, photos: SeenPhotos, sampler: TextSampler, steps: int
+) -> Prototypes:
+    """Fit `projection` [embed_dim, width] in place, and prototypes in the order of
+    `sampler.photographed`, to tell the concepts of the photos apart."""
+    prototypes = Prototypes(len(sampler.photographed), projection.shape[0])
+    # Fitted for features of one spread, so that one learning rate suits all of them.
+    spread = photos.spread.clamp(min=1e-6)  # [width]
+    scaled = nn.Parameter(projection.detach() * spread)
+    optimizer = torch.optim.AdamW([scaled, *prototypes.parameters()], lr=0.0, weight_decay=0.02)
+    rng = np.random.default_rng(0)
+    for _ in _rates(optimizer, _FIT_RATE, steps):
+        chosen, features = photos.drawn(rng)
+        shown = torch.from_numpy(np.searchsorted(sampler.photographed, photos.concepts[chosen]))
+        images = to_unit_length(features / spread @ scaled.T, dim=-1)
+        # The label alone is right here: with kinds left open, a glacier and a mountain were one.
+        _step(optimizer, cross_entropy(prototypes(images), shown))
+        prototypes.clamp_temperature()
+    with torch.no_grad():
+        projection.copy_(scaled / spread)
+    return prototypes
+
+
+@dataclass(frozen=True)
+class Sayings:
+    """Where captions come from: the table, samplers over it, and their tokens."""
+
+    concepts: Sequence[Concept]
+    sampler: TextSampler
+    colours: ColourTexts
+    tokenize: Callable[[Sequence[str]], Tensor]
+
+    def encode(self, clip: nn.Module, captions: Sequence[str]) -> Tensor:
+        """Unit embeddings [n, embed_dim] of captions, computed in bfloat16 where that is safe."""
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            return encode_short_text(clip, self.tokenize(captions)).float()
+
+
+def teach_texts(clip: nn.Module, prototypes: Prototypes, sayings: Sayings, steps: int) -> None:
+    """Train the text tower of `clip`, an open_clip CLIP model: every way to say a concept is to lie
+    where its prototype lies (mean of 1 - cosine). No photo is looked at."""
+    places = prototypes.unit().detach()  # [concepts, embed_dim]
+    optimizer = torch.optim.AdamW(_text_parameters(clip), lr=0.0, betas=_BETAS, weight_decay=0.0)
+    rng = np.random.default_rng(1)
+    for _ in _rates(optimizer, _TEACHING_RATE, steps):
+        chosen = rng.choice(len(places), min(_CAPTIONS, len(places)), replace=False)
+        concepts = sayings.sampler.photographed[chosen]
+        texts = sayings.encode(clip, [draw_caption(sayings.concepts[i], rng) for i in concepts])
+        _step(optimizer, 1 - (texts * places[torch.from_numpy(chosen)]).sum(dim=1).mean())
+    with torch.no_grad():
+        clip.get_parameter("logit_scale").copy_(prototypes.log_scale)
+
+
+def settle_texts(clip: nn.Module, photos: SeenPhotos, sayings: Sayings, steps: int) -> None:
+    """Train the text tower of `clip` against photos whose embeddings stay: the softmax over
+    captions, in which the label alone is right, and the sigmoid loss of kinds and colours."""
+    projection = clip.get_parameter("visual.head.proj.weight").detach()
+    kinds_head = KindsHead()
+    learned = [*_text_parameters(clip), clip.get_parameter("logit_scale")]
+    optimizer = torch.optim.AdamW(
+        [*learned, *kinds_head.parameters()], lr=0.0, betas=_BETAS, weight_decay=0.0
+    )
+    rng = np.random.default_rng(2)
+    for _ in _rates(optimizer, _SETTLING_RATE, steps):
+        chosen, features = photos.drawn(rng)
+        concepts = photos.concepts[chosen]
+        said = sayings.sampler.draw(concepts, rng)
+        said = said.and_colours(sayings.colours.draw(concepts, photos.colours[chosen], rng))
+        images = to_unit_length(features @ projection.T, dim=-1)
+        cosines = images @ sayings.encode(clip, said.captions).T  # [photos, captions]
+        split = said.concept_count
+        label = said.positive[:, :split]
+        loss = symmetric_multi_positive_softmax(
+            cosines[:, :split] * clip.get_parameter("logit_scale").exp(),
+            label, torch.zeros_like(label), text_to_image_weight=0.25,
+        )  # fmt: skip
+        kinds = pairwise_sigmoid(
+            kinds_head(cosines[:, split:]), said.positive[:, split:], said.ignored[:, split:]
+        )
+        _step(optimizer, loss + _KINDS * kinds)
+        clamp_temperature(clip)
+
+
+def _text_parameters(clip: nn.Module) -> list[nn.Parameter]:
+    apart = ("visual.", "logit_")
+    return [p for name, p in clip.named_parameters() if not name.startswith(apart)]
+
+
+def _rates(optimizer: torch.optim.Optimizer, peak: float, steps: int) -> Iterator[int]:
+    """Count the steps, with the learning rate set for each."""
+    for step in range(steps):
+        for group in optimizer.param_groups:
+            group["lr"] = warmup_cosine(step / steps, peak, _WARMUP)
+        yield step
+
+
+def _step(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    optimizer.step()

@@ -1,0 +1,98 @@
+"""The starter's last step: fit the projection of photos and the text tower to a finished trunk.
+
+    python recipes/polish.py --model runs/sixth/export --data ../shared/data --out runs/polished
+
+Takes about ten minutes. What it does and why is in clipsearch/training/polishing.py.
+"""
+
+import argparse
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import open_clip
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file
+from starter import CONCEPTS, CaptionTokens, architecture, read_sources
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from clipsearch.training.augment import augment, normalise
+from clipsearch.training.batches import LabelledPhotos, TextSampler
+from clipsearch.training.colours import ColourTexts, colour_truth
+from clipsearch.training.concepts import read_concepts
+from clipsearch.training.export import export_open_clip
+from clipsearch.training.polishing import (
+    Sayings,
+    SeenPhotos,
+    fit_projection,
+    settle_texts,
+    teach_texts,
+)
+
+SIZE = 80
+_BLOCK = 256
+
+
+def seen_photos(clip: open_clip.CLIP, sources: Sequence[LabelledPhotos]) -> SeenPhotos:
+    """Every photo of the sources twice: whole, and cropped as in training; SIZE x SIZE pixels."""
+    trunk = clip.visual.trunk.eval().to(memory_format=torch.channels_last)
+    features, colours, concepts, repeats = [], [], [], []
+    for source in sources:
+        for numbers in np.array_split(source.kept, len(source.kept) // _BLOCK + 1):
+            for pixels in two_views(source, numbers):
+                images = normalise(pixels).contiguous(memory_format=torch.channels_last)
+                with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+                    features.append(trunk(images).float())
+                colours.append(colour_truth(pixels))
+                concepts.append(source.concepts[numbers])
+                repeats.append(np.full(len(numbers), source.repeats))
+        print(f"{sum(len(block) for block in features)} views encoded", flush=True)
+    shares = np.concatenate(repeats)
+    return SeenPhotos(
+        torch.cat(features),
+        np.concatenate(concepts),
+        np.concatenate(colours),
+        shares / shares.sum(),
+    )
+
+
+def two_views(source: LabelledPhotos, numbers: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+    """The photos of these numbers as pixels [n, 3, SIZE, SIZE] in 0..1, whole and cropped."""
+    photos = source.photos[numbers]
+    whole = torch.from_numpy(photos).permute(0, 3, 1, 2).float().div_(255)
+    whole = interpolate(whole, (SIZE, SIZE), mode="bilinear", antialias=True)
+    return whole, augment(list(photos), SIZE, seed=0, epoch=0, indices=numbers)
+
+
+def main() -> None:
+    """Read a finished model, write a better one."""
+    parser = argparse.ArgumentParser(description="Fit both projections and the text tower anew.")
+    parser.add_argument("--model", type=Path, required=True, help="folder recipes/starter.py wrote")
+    parser.add_argument("--data", type=Path, required=True, help="folder with train-*.npz")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--tower", default="resnet10t")
+    parser.add_argument("--steps", type=int, default=800, help="of the first two fits")
+    parser.add_argument("--settle", type=int, default=2000, help="steps of the last one")
+    given = parser.parse_args()
+    torch.manual_seed(0)
+    concepts = read_concepts(CONCEPTS)
+    captions = CaptionTokens(concepts)
+    towers = architecture(given.tower)
+    clip = open_clip.CLIP(**towers)
+    clip.load_state_dict(load_file(given.model / "open_clip_model.safetensors"))
+    clip.token_embedding = captions.tokens.shrink(clip.token_embedding)
+    photos = seen_photos(clip, read_sources(given.data, given.out.parent / "cache", concepts))
+    sampler = TextSampler(concepts, photos.concepts, concept_texts=300, kind_texts=64)
+    prototypes = fit_projection(clip.visual.head.proj.weight, photos, sampler, given.steps)
+    sayings = Sayings(concepts, sampler, ColourTexts(concepts, things=40), captions)
+    teach_texts(clip, prototypes, sayings, given.steps)
+    settle_texts(clip, photos, sayings, given.settle)
+    export_open_clip(given.out, clip, towers, captions.tokens, SIZE)
+    shutil.copy(given.model / "vocabulary.txt", given.out / "vocabulary.txt")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,115 @@
+"""A trunk whose features tell red from blue, under a projection and texts that know neither."""
+
+import numpy as np
+import open_clip
+import pytest
+import torch
+
+from clipsearch.training.batches import TextSampler
+from clipsearch.training.colours import COLOURS, ColourTexts
+from clipsearch.training.loop import encode_short_text
+from clipsearch.training.polishing import (
+    Sayings,
+    SeenPhotos,
+    fit_projection,
+    settle_texts,
+    teach_texts,
+)
+from clipsearch.training.prototypes import Prototypes
+from tests.training.tiny_model import ARCHITECTURE, COMPACT, CONCEPTS, tokenize
+
+WIDTH = 6
+
+
+def red_and_blue_photos() -> SeenPhotos:
+    """40 photos; the sign of the first feature says which, the others say nothing."""
+    generator = torch.Generator().manual_seed(0)
+    concepts = np.arange(40) % 2 + 1
+    features = torch.randn(40, WIDTH, generator=generator)
+    features[:, 2] *= 50  # says nothing, loudly
+    features[:, 0] = torch.from_numpy(np.where(concepts == 1, 5.0, -5.0)) + features[:, 0] * 0.1
+    colours = np.zeros((40, len(COLOURS)), dtype=np.int8)
+    return SeenPhotos(features, concepts, colours, np.full(40, 1 / 40))
+
+
+def sampler_over(photos: SeenPhotos) -> TextSampler:
+    return TextSampler(CONCEPTS, photos.concepts, concept_texts=0, kind_texts=1)
+
+
+def blind(rows: int) -> torch.nn.Parameter:
+    """A projection that looks at the second feature alone."""
+    projection = torch.nn.Parameter(torch.zeros(rows, WIDTH))
+    projection.data[0, 1] = 1.0
+    return projection
+
+
+def test_the_projection_comes_to_tell_the_concepts_apart() -> None:
+    torch.manual_seed(0)
+    photos = red_and_blue_photos()
+    projection = blind(4)
+    prototypes = fit_projection(projection, photos, sampler_over(photos), steps=60)
+    images = torch.nn.functional.normalize(photos.features @ projection.T, dim=1)
+    found = prototypes(images).argmax(dim=1).numpy() + 1
+    assert (found == photos.concepts).all()
+
+
+def test_noise_is_a_share_of_each_features_own_deviation() -> None:
+    photos = red_and_blue_photos()
+    photos.features[:, 3] = 7.0  # says nothing, so that noise in it would be all there is
+    chosen, drawn = photos.drawn(np.random.default_rng(0))
+    assert torch.equal(drawn[:, 3], photos.features[chosen, 3])
+    moved = (drawn - photos.features[chosen])[:, 0].std()
+    assert moved.item() == pytest.approx(0.5 * photos.features[:, 0].std().item(), rel=0.1)
+
+
+def test_photos_are_drawn_by_their_shares() -> None:
+    photos = red_and_blue_photos()
+    only_third = np.zeros(40)
+    only_third[3] = 1.0
+    chosen, _ = SeenPhotos(photos.features, photos.concepts, photos.colours, only_third).drawn(
+        np.random.default_rng(0)
+    )
+    assert set(chosen.tolist()) == {3}
+
+
+def tiny_clip() -> open_clip.CLIP:
+    """The towers of the tiny model, a projection of WIDTH features where timm keeps its."""
+    torch.manual_seed(0)
+    clip = open_clip.CLIP(**ARCHITECTURE)
+    clip.token_embedding = COMPACT.shrink(clip.token_embedding)
+    clip.visual.head = torch.nn.Module()
+    clip.visual.head.proj = torch.nn.Linear(WIDTH, 16, bias=False)
+    return clip
+
+
+def sayings_over(photos: SeenPhotos) -> Sayings:
+    return Sayings(CONCEPTS, sampler_over(photos), ColourTexts(CONCEPTS, things=2), tokenize)
+
+
+def test_captions_come_to_lie_where_their_prototype_is() -> None:
+    clip, prototypes = tiny_clip(), Prototypes(2, 16)
+    teach_texts(clip, prototypes, sayings_over(red_and_blue_photos()), steps=120)
+    with torch.no_grad():
+        texts = encode_short_text(clip, tokenize(["a photo of red", "blue"]))
+    cosines = (texts @ prototypes.unit().T).tolist()
+    assert cosines[0][0] > 0.9
+    assert cosines[1][1] > 0.9
+    assert clip.get_parameter("logit_scale").item() == pytest.approx(prototypes.log_scale.item())
+
+
+def test_captions_come_to_find_their_photos_and_colours_theirs() -> None:
+    clip, photos = tiny_clip(), red_and_blue_photos()
+    photos.features[:, 2] = 0  # a projection that nobody fitted would show nothing else
+    first = photos.concepts == 1
+    photos.colours[first, COLOURS.index("yellow")] = 1
+    photos.colours[~first, COLOURS.index("green")] = 1
+    projection = clip.visual.head.proj.weight.detach().clone()
+    settle_texts(clip, photos, sayings_over(photos), steps=60)
+    images = torch.nn.functional.normalize(photos.features @ projection.T, dim=1)
+    captions = ["a photo of red", "blue", "something yellow", "something green"]
+    with torch.no_grad():
+        cosines = (images @ encode_short_text(clip, tokenize(captions)).T).numpy()
+    assert (cosines[:, :2].argmax(axis=1) + 1 == photos.concepts).all()
+    assert cosines[first, 2].min() > cosines[~first, 2].max()
+    assert cosines[~first, 3].min() > cosines[first, 3].max()
+    assert torch.equal(clip.visual.head.proj.weight, projection)
