@@ -1,7 +1,6 @@
 """`clipsearch library`: what is stored, where, and what is wrong with it."""
 
 import os
-from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -9,6 +8,7 @@ import typer
 from clipsearch.cli import library_backup, library_check, library_purge
 from clipsearch.cli.arguments import examples, refuse_empty
 from clipsearch.cli.escape import path_fields, visible, visible_path
+from clipsearch.cli.moments import shown_moment
 from clipsearch.cli.opening import open_library
 from clipsearch.cli.options import JsonOption, LibraryOption
 from clipsearch.cli.output import Column, counted, note, say, say_json, say_table
@@ -101,7 +101,7 @@ def roots(library: LibraryOption = None, json: JsonOption = False) -> int:
     rows = (
         (
             "online" if _is_online(root) else "offline",
-            f"{datetime.fromtimestamp(root.scanned_at):%Y-%m-%d %H:%M}"
+            shown_moment(root.scanned_at, "%Y-%m-%d %H:%M")
             if root.scanned_at is not None
             else "never to the end",
             _fsdecode(root.path),

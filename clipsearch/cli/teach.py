@@ -1,13 +1,13 @@
 """`clipsearch teach`: learn a name from photos, to search and classify with."""
 
 import os
-from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from clipsearch.cli.arguments import as_paths, at_most_one, examples, refuse_empty
 from clipsearch.cli.escape import path_fields, visible, visible_path
+from clipsearch.cli.moments import shown_moment
 from clipsearch.cli.opening import open_library, towers_of
 from clipsearch.cli.options import JsonProgressOption, LibraryOption, QuietOption
 from clipsearch.cli.output import Column, counted, note, say, say_json, say_table
@@ -214,7 +214,7 @@ def _list(given: str | None, *, json: bool) -> int:
             f"@{concept.name}",
             _contents(concept),
             concept.words or "",
-            f"{datetime.fromtimestamp(concept.taught_at):%Y-%m-%d}",
+            shown_moment(concept.taught_at, "%Y-%m-%d"),
             "" if current else "with another model: learned again when used",
         )
         for concept, current in zip(concepts, learned, strict=True)

@@ -2,13 +2,13 @@
 
 import os
 from collections.abc import Iterator
-from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from clipsearch.cli.arguments import examples, refuse_empty
 from clipsearch.cli.escape import path_fields
+from clipsearch.cli.moments import shown_moment
 from clipsearch.cli.opening import open_library
 from clipsearch.cli.options import JsonOption, LibraryOption
 from clipsearch.cli.output import Column, say_json, say_table
@@ -76,7 +76,7 @@ def _facts(found: "PhotoTrace") -> Iterator[_Fact]:
 
 def _stored_facts(record: "PhotoRecord", row: str) -> Iterator[_Fact]:
     if record.missing_since is not None:
-        yield "missing since", row, _time(record.missing_since)
+        yield "missing since", row, shown_moment(record.missing_since)
     if _is_known(record.stat):
         yield "stat", row, _stat(record.stat)
     if record.content_hash is not None:
@@ -126,22 +126,14 @@ def _photo_facts(facts: "PhotoFacts") -> str:
 
 def _stat(stat: "FileStat") -> str:
     return (
-        f"{stat.size:,} bytes, modified {_time(stat.mtime_ns / 1e9)}, "
-        f"changed {_time(stat.ctime_ns / 1e9)}, inode {stat.inode}"
+        f"{stat.size:,} bytes, modified {shown_moment(stat.mtime_ns / 1e9)}, "
+        f"changed {shown_moment(stat.ctime_ns / 1e9)}, inode {stat.inode}"
     )
 
 
 def _is_known(stat: "FileStat") -> bool:
     # Of a file that could not even be asked the catalogue holds no size.
     return stat.size >= 0
-
-
-def _time(seconds: float) -> str:
-    try:
-        return f"{datetime.fromtimestamp(seconds):%Y-%m-%d %H:%M:%S}"
-    except (OverflowError, OSError, ValueError):
-        # A file system's clock may say anything.
-        return f"{seconds:.0f} s after 1970"
 
 
 def _record(found: "PhotoTrace") -> dict[str, object]:

@@ -137,12 +137,6 @@ def test_an_empty_name_is_refused(indexed: Program) -> None:
     assert "the photo's name is empty" in indexed.fails(2, "why", "")
 
 
-def test_a_clock_beyond_all_calendars_is_shown_in_seconds() -> None:
-    from clipsearch.cli.why import _time
-
-    assert _time(1e18) == "1000000000000000000 s after 1970"
-
-
 def test_a_file_that_could_not_be_asked_has_no_made_up_size(indexed: Program) -> None:
     database = sqlite3.connect(indexed.library / "catalogue.sqlite")
     with database:
