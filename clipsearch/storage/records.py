@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import NamedTuple
 
+from clipsearch.storage.folder_paths import native
 from clipsearch.types import (
     FileStat,
     Floats,
@@ -217,7 +218,7 @@ def storable_text(text: str) -> str:
 
 def join_path(root: bytes, folder: bytes, name: bytes) -> bytes:
     """The absolute path of a photo."""
-    return os.path.join(root, folder, name)
+    return os.path.join(root, native(folder), name)
 
 
 def photo_checksum(path: bytes, content_hash: bytes | None, start: int = 0) -> int:

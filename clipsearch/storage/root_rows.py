@@ -5,6 +5,7 @@ import time
 
 from clipsearch.storage.connection import Connection
 from clipsearch.storage.decoding import decodes
+from clipsearch.storage.folder_paths import between, is_in, joined
 from clipsearch.storage.id_lists import id_list
 from clipsearch.storage.liveness import refresh_live
 from clipsearch.storage.records import Root, to_signed, to_unsigned
@@ -51,20 +52,16 @@ def folders(connection: Connection, root_id: int, under: bytes) -> set[bytes]:
             (root_id,),
         )
     }
-    if not under:
-        return found
-    inside = under + os.sep.encode()
-    return {path for path in found if path == under or path.startswith(inside)}
+    return {path for path in found if is_in(path, under)}
 
 
 def merge_root(connection: Connection, inner: Root, outer: Root) -> None:
     """Give the rows of `inner`, which lies inside `outer`, to `outer`. No path changes."""
-    prefix = os.path.relpath(inner.path, outer.path)
+    prefix = between(outer.path, inner.path)
     for old_id, path in connection.rows(
         "SELECT id, path FROM folders WHERE root_id = ?", (inner.root_id,)
     ):
-        moved = os.path.join(prefix, path) if path else prefix
-        new_id = folder_id(connection, outer.root_id, moved)
+        new_id = folder_id(connection, outer.root_id, joined(prefix, path))
         # Where both roots have a row for the same file, that of the outer one stays.
         connection.change(
             "UPDATE OR IGNORE photos SET folder_id = ? WHERE folder_id = ?", (new_id, old_id)
