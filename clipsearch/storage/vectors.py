@@ -90,7 +90,8 @@ class Snapshot:
         Raises UnusableSnapshot when a row is damaged.
         """
         rows = self.header.rows
-        if passing.listed is not None and len(passing.listed) < rows // _ASKED_FOR_EACH:
+        few = passing.listed is not None and len(passing.listed) < rows // _ASKED_FOR_EACH
+        if few or not rows:
             return None
         most = min(_ASKED_FOR_EACH * k, rows)
         one = np.ascontiguousarray(query[None], np.float32)

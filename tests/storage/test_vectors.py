@@ -333,8 +333,11 @@ def test_unknown_ids_in_the_filter_find_nothing(path: Path) -> None:
 
 def test_a_snapshot_without_rows_can_be_written_and_searched(path: Path) -> None:
     write_snapshot(path, HEADER, [])
-    ids, scores = open_snapshot(path, *EXPECTED).search(np.ones((2, DIM), np.float32), 5)
+    snapshot = open_snapshot(path, *EXPECTED)
+    ids, scores = snapshot.search(np.ones((2, DIM), np.float32), 5)
     assert ids.shape == scores.shape == (2, 0)
+    passing = SimpleNamespace(listed=None, which=pytest.fail)
+    assert snapshot.first_passing(np.ones(DIM, np.float32), 5, passing) is None
 
 
 def test_the_header_says_what_the_blocks_hold(path: Path) -> None:
