@@ -103,6 +103,9 @@ def evaluate(
         data, labels_from_folders=labels_from_folders, split=split, photo_root=photos
     )
     sentences = _sentences(template, templates, wanted)
+    if wanted.dropped_captions:
+        dropped = counted(wanted.dropped_captions, "empty or repeated caption")
+        note(f"clipsearch: {dropped} left out.")
     with showing_progress(json=json, quiet=quiet) as progress:
         # The one that is compared with comes first: differences are what the model is better by.
         names = [model] if against is None else [against, model]
@@ -115,6 +118,8 @@ def evaluate(
         found = [_embedded(wanted, each, sentences, progress) for each in models]
         if against is not None:
             found = _on_the_same_photos(found)
+        if found[0].copies and wanted.captions:
+            _warn_of_copies(found[0].copies)
         progress("measure", 0, None)
         ranked = [rank(wanted, each) for each in found]
         figures = [
@@ -184,6 +189,14 @@ def _on_the_same_photos(found: "list[Embedded]") -> "list[Embedded]":
     if not len(common):
         raise UsageError("no photo can be used by both models", "Are the photos readable?")
     return [each.only(common) for each in found]
+
+
+def _warn_of_copies(count: int) -> None:
+    copies, have = counted(count, "photo"), "has" if count == 1 else "have"
+    note(
+        f"clipsearch: {copies} {have} the content of another one. A caption belongs to one of "
+        "them, and finding the other counts as a mistake: take the copies away."
+    )
 
 
 def _finish(found: "list[Embedded]") -> int:

@@ -39,7 +39,7 @@ def say_comparison(first: "Evaluation", second: "Evaluation", comparison: "Compa
     say_table(columns, rows)
     for each in (first, second):
         say(f"{visible(each.model)}: {_snapshot(each)}")
-    for sentence in verdicts(first.model, second.model, comparison):
+    for sentence in verdicts(first, second, comparison):
         say(f"{visible(sentence)}.")
 
 
@@ -62,7 +62,7 @@ def say_records(
         from clipsearch.evaluating import verdicts
 
         names = {"first": found[0].model, "second": found[1].model}
-        sentences = verdicts(found[0].model, found[1].model, comparison)
+        sentences = verdicts(found[0], found[1], comparison)
         record = {"event": "comparison", **names, **dataclasses.asdict(comparison)}
         say_json(_plain({**record, "verdicts": sentences}))
 

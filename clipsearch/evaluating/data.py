@@ -2,13 +2,14 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from clipsearch.errors import UsageError
 from clipsearch.labels import Label, labels_from_names, meaning_of
 from clipsearch.pairs.folders import read_labelled
+from clipsearch.pairs.inspecting import plain_captions
 from clipsearch.pairs.reading import read_photos
 from clipsearch.pairs.webdataset import is_standard_set, read_standard_set
 from clipsearch.types import CaptionedPhoto, Ids
@@ -20,12 +21,14 @@ class EvaluationData:
 
     Photo i shows `labels[truth[i]]`; -1 where that is not known. Without labels, or with a single
     one, from which nothing can be told, `labels` is empty. `templates` are the data's own, or ().
+    `dropped_captions`: how many were empty, or said of a photo before.
     """
 
     photos: tuple[CaptionedPhoto, ...]
     truth: Ids
     labels: tuple[Label, ...] = ()
     templates: tuple[str, ...] = ()
+    dropped_captions: int = 0
 
     @property
     def captions(self) -> list[str]:
@@ -63,13 +66,19 @@ def read_evaluation_data(
     else:
         raise UsageError(f"{path} is no folder", "--labels-from-folders wants a folder")
     labels, truth = _labels_of(photos, path)
-    data = EvaluationData(tuple(photos), truth, labels)
-    if not labels and not any(photo.captions for photo in photos):
+    cleaned = tuple(replace(photo, captions=plain_captions(photo)) for photo in photos)
+    dropped = _caption_count(photos) - _caption_count(cleaned)
+    data = EvaluationData(cleaned, truth, labels, dropped_captions=dropped)
+    if not labels and not data.captions:
         raise UsageError(
             f"nothing in {path} says what is right",
             "Give photos with captions, or folders with two names or more",
         )
     return data
+
+
+def _caption_count(photos: Sequence[CaptionedPhoto]) -> int:
+    return sum(len(photo.captions) for photo in photos)
 
 
 def _standard(path: str, split: str | None) -> EvaluationData:

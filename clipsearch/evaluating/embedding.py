@@ -68,6 +68,11 @@ class Embedded:
     cut_captions: int
     unknown_captions: int
 
+    @property
+    def copies(self) -> int:
+        """How many photos have the content of one before them."""
+        return len(self.contents) - len(set(self.contents))
+
     def only(self, numbers: Ids) -> "Embedded":
         """The same with these photos alone."""
         chosen = np.isin(self.numbers, numbers)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from clipsearch.evaluating.data import EvaluationData
-from clipsearch.evaluating.embedding import Embedded
+from clipsearch.evaluating.embedding import Embedded, photos_with_a_say
 from clipsearch.evaluating.snapshots import SnapshotAgreement, snapshot_agreement
 from clipsearch.metrics import (
     CUTOFFS,
@@ -68,11 +68,15 @@ class ZeroShot:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """One model's figures. `retrieval` is None without captions, `zero_shot` without labels."""
+    """One model's figures. `retrieval` is None without captions, `zero_shot` without labels.
+
+    `learned_from`: how many of the photos had a say in the model, see `photos_with_a_say`.
+    """
 
     model: str
     fingerprint: str
     photos: int
+    learned_from: int
     captions: int
     labels: int
     retrieval: Retrieval | None
@@ -119,6 +123,7 @@ def evaluation(data: EvaluationData, embedded: Embedded, ranked: Ranked) -> Eval
         model=embedded.model.name,
         fingerprint=embedded.model.fingerprint,
         photos=len(embedded.numbers),
+        learned_from=photos_with_a_say(embedded),
         captions=len(captions),
         labels=len(data.labels),
         retrieval=None if ranked.pairs is None else summarise(ranked.pairs),

@@ -1,20 +1,23 @@
 """What a comparison means, in a sentence that a person can act on."""
 
-from clipsearch.evaluating.measuring import Comparison
+from clipsearch.evaluating.measuring import Comparison, Evaluation
 from clipsearch.metrics import PairedDifference
 
 
-def verdicts(first: str, second: str, comparison: Comparison) -> list[str]:
+def verdicts(first: Evaluation, second: Evaluation, comparison: Comparison) -> list[str]:
     """One sentence for captions and one for labels, as far as both were compared.
 
-    `first` and `second` are what the models are called.
+    Each says as well when photos were learned from: it goes where warnings do not.
     """
     found = []
+    names = (first.model, second.model)
     if comparison.recall is not None:
-        found.append(verdict(first, second, comparison.recall.difference, "mean recall"))
+        found.append(verdict(*names, comparison.recall.difference, "mean recall"))
     if comparison.accuracy is not None:
-        found.append(verdict(first, second, comparison.accuracy.difference, "zero-shot accuracy"))
-    return found
+        found.append(verdict(*names, comparison.accuracy.difference, "zero-shot accuracy"))
+    learned = max(first.learned_from, second.learned_from)
+    caveat = f"; which proves nothing: {learned:,} of the photos were learned from"
+    return [sentence + caveat if learned else sentence for sentence in found]
 
 
 def verdict(first: str, second: str, difference: PairedDifference, figure: str) -> str:

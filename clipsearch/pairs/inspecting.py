@@ -134,6 +134,19 @@ def refuse_if_bad(report: DataReport, remedy: str) -> None:
     )
 
 
+def refuse_if_alike(report: DataReport) -> None:
+    """Raise UsageError when all photos are said to show the same: nothing can be told apart."""
+    said: set[str] = set()
+    for photo in report.photos:
+        said.update(photo.captions or [photo.label or ""])
+    if len(said) == 1 and len(report.photos) > 1:
+        raise UsageError(
+            f"all {len(report.photos):,} photos are called {_shown(said.pop())!r}: there is nothing"
+            " to tell apart",
+            "Give photos of different things, each with words or a folder of its own",
+        )
+
+
 def write_findings(report: DataReport, path: str) -> None:
     """Write all findings as lines of kind, photo and detail between tabs. Raises StorageError."""
     try:
@@ -146,6 +159,11 @@ def write_findings(report: DataReport, path: str) -> None:
         raise StorageError(
             f"cannot write {os.fspath(path)}: {error.strerror}", "Free space, or name another place"
         ) from error
+
+
+def plain_captions(photo: CaptionedPhoto) -> tuple[str, ...]:
+    """A photo's captions without the empty and the repeated ones, spaces in one spelling."""
+    return _clean_captions(photo, []).captions
 
 
 def _clean_captions(photo: CaptionedPhoto, findings: list[Finding]) -> CaptionedPhoto:

@@ -98,6 +98,19 @@ def test_captions_that_are_cut_or_unknown_are_counted(captioned: Program) -> Non
     assert "1 caption of 7 uses words" in answer.errors
 
 
+def test_empty_captions_copies_and_broken_rows_are_said(captioned: Program) -> None:
+    red = (captioned.album / "red.png").read_bytes()
+    (captioned.album / "crimson.png").write_bytes(red)
+    with (captioned.album / "captions.csv").open("a") as table:
+        table.write("crimson.png,a red photo\nred.png,\nred.png,red,not quoted\n")
+    answer = captioned.run("evaluate", "album", "--model", "fake", "--quiet")
+    assert answer.code == 3
+    assert answer.lines[0] == "fake: 6 photos, 6 captions"
+    assert "1 empty or repeated caption left out" in answer.errors
+    assert "1 photo has the content of another one" in answer.errors
+    assert "captions.csv, line 9: 3 cells where there should be 2" in answer.errors
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

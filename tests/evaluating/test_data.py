@@ -76,3 +76,11 @@ def test_what_says_nothing_is_refused(tmp_path: Path) -> None:
         read_evaluation_data(str(folder), split="train")
     with pytest.raises(UsageError, match="two names or more"):
         read_evaluation_data(str(tmp_path / "one"))
+
+
+def test_empty_and_repeated_captions_do_not_count(tmp_path: Path) -> None:
+    rows = [("red.png", "red"), ("red.png", " "), ("red.png", "red"), ("green.png", "")]
+    data = read_evaluation_data(write_captions(tmp_path, rows))
+    assert (data.captions, data.dropped_captions) == (["red"], 3)
+    with pytest.raises(UsageError, match="says what is right"):
+        read_evaluation_data(write_captions(tmp_path, [("red.png", ""), ("green.png", " ")]))

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,9 @@ from clipsearch.evaluating import (
     evaluation,
     rank,
     read_evaluation_data,
+    verdicts,
 )
+from clipsearch.pairs.learned import PartOf, as_lines
 from clipsearch.prompts import own_templates
 from tests.evaluating.colours import BLIND, SEEING, NoRed, write_captions, write_standard_set
 
@@ -45,6 +48,20 @@ def test_figures_of_a_model_that_sees_and_of_one_that_does_not(captioned: Evalua
     assert found.retrieval.to_photo.recall_at[1].value == pytest.approx(2 / 6)
     # For a photo: red's best caption is "black", yellow's is "green", white's "blue" and "green"...
     assert found.retrieval.to_text.recall_at[1].value < 1
+
+
+def test_a_verdict_on_photos_that_were_learned_from_says_so(
+    captioned: EvaluationData, tmp_path: Path
+) -> None:
+    blind, seeing = by_both(captioned)
+    parts = [PartOf("learned", content, "a photo") for content in seeing.contents[:2]]
+    (tmp_path / "photos.tsv").write_text("".join(as_lines(parts)))
+    taught = replace(seeing, model=replace(seeing.model, name=str(tmp_path)))
+    first, second = (rank(captioned, each) for each in (blind, taught))
+    figures = evaluation(captioned, blind, first), evaluation(captioned, taught, second)
+    assert [each.learned_from for each in figures] == [0, 2]
+    (sentence,) = verdicts(*figures, compare(first, second))
+    assert sentence.endswith("; which proves nothing: 2 of the photos were learned from")
 
 
 def test_comparison_is_second_minus_first(captioned: EvaluationData) -> None:

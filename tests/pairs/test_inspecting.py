@@ -7,7 +7,13 @@ import pytest
 
 from clipsearch.errors import StorageError, UsageError
 from clipsearch.pairs.checking import PhotoCheck
-from clipsearch.pairs.inspecting import DataReport, inspect, refuse_if_bad, write_findings
+from clipsearch.pairs.inspecting import (
+    DataReport,
+    inspect,
+    refuse_if_alike,
+    refuse_if_bad,
+    write_findings,
+)
 from clipsearch.pairs.sources import NoSource
 from clipsearch.types import CaptionedPhoto
 
@@ -109,6 +115,26 @@ def test_more_than_a_twentieth_is_refused_with_the_first_and_where_all_are() -> 
         " All of them are listed in run/list.tsv"
     )
     assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    "photos",
+    [
+        [photo(str(i), "a photo") for i in range(3)],
+        [photo(str(i), "a photo", "a photo ", label=str(i)) for i in range(3)],
+        [photo(str(i), label="dog") for i in range(3)],
+    ],
+    ids=["captions", "captions beside labels", "labels"],
+)
+def test_photos_that_are_all_called_the_same_teach_nothing(photos: list[CaptionedPhoto]) -> None:
+    with pytest.raises(UsageError, match=r"all 3 photos are called '(a photo|dog)': there is no"):
+        refuse_if_alike(report(photos, ["A", "B", "C"]))
+
+
+def test_two_different_words_are_enough_to_learn_from() -> None:
+    refuse_if_alike(report([photo("1", label="dog"), photo("2", label="cat")], ["A", "B"]))
+    refuse_if_alike(report([photo("1", "x", "y"), photo("2", "x")], ["A", "B"]))
+    refuse_if_alike(report([photo("1", "x")], ["A"]))  # too few, which `split` says
 
 
 def test_no_photos_at_all_are_refused() -> None:
