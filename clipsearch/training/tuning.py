@@ -95,7 +95,11 @@ def prepare(model: nn.Module, tune: Tune) -> list[TrainedGroup]:
         parameter.requires_grad_(parameter.requires_grad and name in scales)
     if isinstance(tune, Lora):
         names = {*image_layers(model).names, *text_layers(model).names}
-        install_lora(model, names, tune.rank, tune.alpha, tune.dropout)
+        if not install_lora(model, names, tune.rank, tune.alpha, tune.dropout):
+            raise UsageError(
+                f"no matrix of this model is large enough for LoRA of rank {tune.rank}",
+                "Give a lower one, such as lora:8",
+            )
         scales |= dict.fromkeys(lora_parameters(model), 1.0)
     keep_frozen_in_eval(model)
     return _groups(model, scales)

@@ -29,9 +29,10 @@ def tune_called(name: str) -> Tune:
     kind, *numbers = name.split(":")
     try:
         if kind == "last" and len(numbers) in (1, 2):
-            return LastBlocks(int(numbers[0]), float(numbers[1]) if numbers[1:] else 1.0)
-        if kind == "lora" and len(numbers) == 1:
-            rank = int(numbers[0])
+            last = LastBlocks(int(numbers[0]), float(numbers[1]) if numbers[1:] else 1.0)
+            if last.count >= 1 and 0 < last.layer_decay <= 1:
+                return last
+        if kind == "lora" and len(numbers) == 1 and (rank := int(numbers[0])) >= 1:
             # The usual proportion: what is learned is scaled by 2 whatever the rank.
             return Lora(rank, 2.0 * rank)
     except ValueError:

@@ -20,6 +20,7 @@ from clipsearch.training.tuning import (
     merge,
     prepare,
 )
+from clipsearch.training.tuning_names import tune_called
 from tests.training.towers import (
     MODIFIED_RESNET,
     RESNET10T,
@@ -195,6 +196,18 @@ def test_groups_hold_each_trained_parameter_once(tune: Tune) -> None:
 def test_settings_out_of_range_are_refused(tune: Tune) -> None:
     with pytest.raises(UsageError):
         prepare(clip(), tune)
+
+
+@pytest.mark.parametrize("name", ["last:0", "last:-1", "last:2:0", "last:2:nan", "lora:0", "some"])
+def test_a_name_that_means_no_training_is_refused_by_that_name(name: str) -> None:
+    with pytest.raises(UsageError, match=f"no way of tuning called '{name}'"):
+        tune_called(name)
+
+
+def test_lora_of_a_rank_that_no_matrix_can_have_is_refused() -> None:
+    """Else nothing but the temperature would be trained."""
+    with pytest.raises(UsageError, match="no matrix of this model is large enough for LoRA of ran"):
+        prepare(clip(), Lora(10_000, 2.0))
 
 
 def test_lora_upon_lora_is_refused() -> None:
