@@ -1,6 +1,7 @@
 """What `finetune` and `train` show while they work."""
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,15 @@ if TYPE_CHECKING:
     from clipsearch.types import Progress
 
 SHOWN_FINDINGS = 3
+_SHOWN_LABELS = 8
+# What follows from a finding where its name does not say it.
+_CONSEQUENCES: "dict[FindingKind, str]" = {
+    "two labels": ", both kept",
+    "same content": ", taken for one photo",
+    "long caption": ", of which only the beginning is read",
+}
+# With fewer test photos than this no difference is ever sure (`PairedDifference.is_sure`).
+_FEWEST_TO_BE_SURE = 6
 
 
 class Shown:
@@ -78,10 +88,16 @@ class Shown:
             shown = report.examples(kind, SHOWN_FINDINGS)
             some = "; ".join(f"{visible(f.photo)}: {visible(f.detail)}" for f in shown)
             more = " ..." if count > len(shown) else ""
-            note(f"  {count:,} {kind}: {some}{more}")
+            note(f"  {count:,} {kind}{_CONSEQUENCES.get(kind, '')}: {some}{more}")
         if event.near_duplicates:
             pairs = counted(event.near_duplicates, "pair")
             note(f"  {pairs} of near-duplicates: kept on one side of the division")
+        if labels := _labels(event):
+            note(f"  {counted(len(labels), 'label')}: {_counts(labels)}")
+        if test is not None and test < _FEWEST_TO_BE_SURE:
+            note(
+                f"  {counted(test, 'test photo')} can prove nothing: add photos, or give --test 0.3"
+            )
 
     def _began(self, event: "Began") -> None:
         import dataclasses
@@ -153,6 +169,17 @@ def _parts(event: "Checked") -> str:
         return "too much of it is bad"
     learned, validation, test = event.parts
     return f"{learned:,} to learn from, {validation:,} to choose by, {test:,} to test on"
+
+
+def _labels(event: "Checked") -> "Counter[str]":
+    """How many usable photos have each label and no caption."""
+    photos = event.report.photos
+    return Counter(photo.label for photo in photos if photo.label and not photo.captions)
+
+
+def _counts(labels: "Counter[str]") -> str:
+    shown = [f"{visible(label)} ({n:,})" for label, n in labels.most_common(_SHOWN_LABELS)]
+    return ", ".join(shown) + (" ..." if len(labels) > len(shown) else "")
 
 
 def _kinds(event: "Checked") -> "list[FindingKind]":

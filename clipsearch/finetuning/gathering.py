@@ -84,6 +84,20 @@ def gather(data: Path | None, library: Path | None, photo_root: str | None) -> l
     return in_words(_of_library(library))
 
 
+def gather_retained(folder: Path) -> list[CaptionedPhoto]:
+    """The labelled photos on which forgetting is measured. Raises UsageError when there are none.
+
+    Of two labels or more: of one alone nothing could be forgotten.
+    """
+    photos = [replace(photo, captions=()) for photo in gather(folder, None, None) if photo.label]
+    if len({photo.label for photo in photos}) < 2:
+        raise UsageError(
+            f"{folder} holds no photos in folders named after what they show",
+            "Forgetting is measured on photos with labels",
+        )
+    return photos
+
+
 def in_words(photos: Sequence[CaptionedPhoto]) -> list[CaptionedPhoto]:
     """Photos with labels as people say them, each in one spelling.
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clipsearch.errors import ClipsearchError
+from clipsearch.errors import ClipsearchError, UsageError
 from clipsearch.finetuning.asking import Checked, Request, Tell
 from clipsearch.finetuning.beginning import fetch_original, write_down
-from clipsearch.finetuning.gathering import Parts, divide, gather, look_through
+from clipsearch.finetuning.gathering import Parts, divide, gather, gather_retained, look_through
 from clipsearch.finetuning.measuring import Seeing
 from clipsearch.finetuning.precision import precision_that_pays
 from clipsearch.finetuning.settings import (
@@ -19,7 +19,14 @@ from clipsearch.finetuning.settings import (
     part_shares,
     resolve,
 )
-from clipsearch.pairs.inspecting import DataReport, is_too_bad, refuse_if_bad, write_findings
+from clipsearch.pairs.inspecting import (
+    DataReport,
+    is_too_bad,
+    refuse_if_alike,
+    refuse_if_bad,
+    write_findings,
+)
+from clipsearch.pairs.sources import looks_like_photo
 from clipsearch.types import CaptionedPhoto, Floats, Pixels, Progress
 
 if TYPE_CHECKING:
@@ -62,6 +69,7 @@ def check(
     loaded = load(scratch / "original")
     report = _inspected(request, photos, loaded, tell, progress)
     refuse_if_bad(report, _remedy(report, "Mend them or leave them out: nothing would be trained"))
+    refuse_if_alike(report)
     _divided(request, report, loaded, seeing_of(loaded), tell, progress)
     return report
 
@@ -81,6 +89,13 @@ def gathered(request: Request) -> list[CaptionedPhoto]:
         make_loss(wishes.loss)
     if wishes.tune is not None:
         tune_called(wishes.tune)
+    if wishes.anchor and wishes.tune == "image":
+        raise UsageError(
+            "--anchor holds the text tower, which --tune image leaves as it is",
+            "Leave out one of them",
+        )
+    if request.retain is not None:
+        gather_retained(request.retain)
     return gather(request.data, request.library, request.photo_root)
 
 
@@ -106,6 +121,7 @@ def prepare(
     if report.findings:
         write_findings(report, findings)
     refuse_if_bad(report, _remedy(report, f"All of them are listed in {findings}"))
+    refuse_if_alike(report)
     seeing = seeing_of(loaded)
     parts = _divided(request, report, loaded, seeing, tell, progress)
     measured = precision_that_pays(request, loaded, seeing, parts, worker)
@@ -160,7 +176,12 @@ def _inspected(
 
 def _remedy(report: DataReport, usual: str) -> str:
     """What to do about data that is too bad: when nothing is there, it is most likely elsewhere."""
-    if report.listed and report.count("missing") == report.listed:
+    missing = [finding.photo for finding in report.findings if finding.kind == "missing"]
+    if missing and len(missing) == report.listed:
+        if any("://" in name for name in missing):
+            return "Photos are not fetched from the web: download them, and name the files"
+        if not any(looks_like_photo(name) for name in missing):
+            return "These are no names of photos: are the columns the wrong way round?"
         return "If the photos lie elsewhere, say where: --photos DIR"
     return usual
 

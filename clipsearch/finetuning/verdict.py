@@ -109,7 +109,8 @@ def as_text(verdict: Verdict, names: tuple[str, str], curve_table: str) -> str:
     original, model = names
     width = max((len(row.name) for row in verdict.rows), default=0)
     lines = [_headline(verdict), ""]
-    lines.append(f"{verdict.test_photos:,} test photos, which neither model learned from; in")
+    photos = "1 test photo" if verdict.test_photos == 1 else f"{verdict.test_photos:,} test photos"
+    lines.append(f"{photos}, which neither model learned from; in")
     lines.append("brackets where the figure lies with 95 % certainty:")
     lines.append(f"  {'':<{width}}  {'before':<20}  after")
     lines += [

@@ -1,10 +1,10 @@
 """What a trained model has to be better than: photos kept for judging, and the original on them."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from clipsearch.errors import UsageError
-from clipsearch.finetuning.gathering import gather, words_of_photos
+from clipsearch.finetuning.gathering import gather_retained, words_of_photos
 from clipsearch.finetuning.measuring import Part, Results, forgetting, general_labels, lost_labels
 from clipsearch.finetuning.preparing import Prepared, pixels_of
 
@@ -63,14 +63,11 @@ def _retained(prepared: Prepared, model: Any) -> Kept | None:
     folder = prepared.request.retain
     if folder is None:
         return None
-    remedy = "Forgetting is measured on photos with labels"
-    photos = [replace(p, captions=()) for p in gather(folder, None, None) if p.label]
+    photos = gather_retained(folder)
     labels = sorted({photo.label for photo in photos if photo.label is not None})
-    if len(labels) < 2:
-        raise UsageError(f"{folder} holds no photos in folders named after what they show", remedy)
     seeing = prepared.seeing
     part = Part(photos, labels, [], seeing, pixels_of(seeing), prepared.request.workers)
     before = part.measure(model, outlook=False)
     if not len(before.per_photo):
-        raise UsageError(f"not one photo in {folder} can be read", remedy)
+        raise UsageError(f"not one photo in {folder} can be read", "Give --retain other photos")
     return Kept(part, before)

@@ -39,9 +39,10 @@ def split(
     ordered = [group for _, _, group in sorted(spread)]
     wanted = [share for share in shares if share > 0]
     if len(ordered) < len(wanted):
+        few = "1 photo" if len(ordered) == 1 else f"{len(ordered)} different photos"
         raise UsageError(
-            f"{len(ordered)} different photos cannot be split into {len(wanted)} parts",
-            "Add photos",
+            f"{few} cannot be split into {len(wanted)} parts",
+            "Add photos: some hundred are what training takes",
         )
     return _cut(ordered, shares)
 

@@ -94,11 +94,13 @@ def test_events_are_json_and_the_same_run_is_not_made_twice(trainer: Trainer) ->
 
 def test_check_only_looks(trainer: Trainer) -> None:
     table = trainer.album / "traps.csv"
-    table.write_text(trainer.table.read_text() + "gone.png,a photo that is gone\n")
+    faults = "gone.png,a photo that is gone\nred-disc-8.png,a red disc, unquoted\n"
+    table.write_text(trainer.table.read_text() + faults)
     done = trainer.run("finetune", str(table), "--model", str(trainer.model), "--check")
     assert done.code == 0, done.errors
     assert "1 missing: " in done.errors
     assert "gone.png" in done.errors
+    assert "1 unreadable: traps.csv, line 99: 3 cells where there should be 2" in done.errors
     assert not list(trainer.folder.glob("finetune-*"))
 
 

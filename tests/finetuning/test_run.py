@@ -247,6 +247,35 @@ def test_a_table_without_its_photos_is_asked_where_they_are(
         workshop.run("nowhere", data=alone)
 
 
+@pytest.mark.parametrize(
+    ("rows", "remedy"),
+    [
+        ("image,caption\na red disc,red-disc-8.png\n", "columns the wrong way round"),
+        ("image,caption\nhttps://a.example/red.png,a red disc\n", "not fetched from the web"),
+    ],
+)
+def test_what_is_no_file_is_said_to_be_none(workshop: Workshop, rows: str, remedy: str) -> None:
+    table = workshop.table.with_name("none.csv")
+    table.write_text(rows)
+    with pytest.raises(UsageError, match=remedy):
+        workshop.run("none", data=table)
+
+
+def test_what_cannot_be_learned_is_refused_before_the_first_step(workshop: Workshop) -> None:
+    same = workshop.table.with_name("same.csv")
+    names = [line.split(",")[0] for line in workshop.table.read_text().splitlines()[1::2]]
+    same.write_text("image,caption\n" + "".join(f"{name},a photo\n" for name in names))
+    with pytest.raises(UsageError, match="all 48 photos are called 'a photo'"):
+        workshop.run("same", data=same)
+    with pytest.raises(UsageError, match="named after what they show"):
+        workshop.run("same", retain=workshop.table.parent)
+    with pytest.raises(UsageError, match="Leave out one of them"):
+        workshop.run("same", replace(WISHES, tune="image", anchor=1.0))
+    with pytest.raises(UsageError, match="large enough for LoRA of rank 4000"):
+        workshop.run("large", replace(WISHES, tune="lora:4000"))
+    assert not (workshop.folder / "same").exists()
+
+
 def test_mixing_is_counted_once_over_both_lines(workshop: Workshop) -> None:
     """The first epoch stays the best, so that there is a line to it and one to the last."""
     seen: list[tuple[int, int | None]] = []

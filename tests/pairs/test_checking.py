@@ -7,7 +7,7 @@ from pathlib import Path
 
 from clipsearch.errors import DamagedPhoto
 from clipsearch.pairs.checking import PhotoCheck, check_photos
-from clipsearch.pairs.sources import FileSource, NoSource, TarSource
+from clipsearch.pairs.sources import BadRow, FileSource, NoSource, TarSource
 from clipsearch.photos.opening import open_photo
 from clipsearch.photos.reading import PhotoReader, nothing_known
 from clipsearch.types import CaptionedPhoto, PhotoProblem, PhotoRead, PhotoSource, Preprocess
@@ -76,6 +76,7 @@ def test_members_of_archives_are_decoded_here(tmp_path: Path) -> None:
         TarSource(archive, "2.jpg", 4, 1),
         TarSource(archive, "3.jpg", 4, 99),
         NoSource("captions.csv, line 3"),
+        BadRow("captions.csv, line 4", "1 of 2 cells"),
         FileSource(b"nul\0.jpg"),
     )
     checks = in_order(check_photos(listed, no_files, refuse_x))
@@ -84,5 +85,6 @@ def test_members_of_archives_are_decoded_here(tmp_path: Path) -> None:
         PhotoCheck(1, None, "unreadable", "damaged"),
         PhotoCheck(2, None, "unreadable", "the file is shorter than it was"),
         PhotoCheck(3, None, "missing", "no photo is named"),
-        PhotoCheck(4, None, "missing", "the path holds a NUL byte"),
+        PhotoCheck(4, None, "unreadable", "1 of 2 cells"),
+        PhotoCheck(5, None, "missing", "the path holds a NUL byte"),
     ]

@@ -88,8 +88,10 @@ def test_no_part_that_is_wanted_is_empty() -> None:
 
 
 def test_too_few_different_photos() -> None:
-    with pytest.raises(UsageError, match="1 different photos cannot be split into 2 parts"):
+    with pytest.raises(UsageError, match=r"^1 photo cannot be split into 2 parts"):
         split([photo()] * 5, [content(0)] * 5, SHARES, 0)
+    with pytest.raises(UsageError, match=r"^2 different photos cannot be split into 3 parts"):
+        split([photo()] * 2, hashes(2), (1, 1, 1), 0)
 
 
 def test_the_fingerprint_is_of_contents_and_words_and_not_of_paths() -> None:
