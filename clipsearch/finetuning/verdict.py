@@ -10,6 +10,8 @@ from clipsearch.metrics.intervals import Estimate
 from clipsearch.percent import percent
 
 Word = Literal["better", "probably better", "kept"]
+# Of a two-sided test: one in six of the changes that do nothing are as large in this direction.
+_LIKELY = 1 / 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +46,15 @@ class Verdict:
 def judge(change: PairedDifference, weight: float) -> Word:
     """The word for a difference on photos that had no say in anything before.
 
-    "Probably" needs at least half a point: less is nothing that anybody would see.
+    "Probably" needs at least half a point: less is nothing that anybody would see; and odds of five
+    to one against a model as good as the original: half of all changes that do nothing are above 0.
     """
     if weight == 0 or not change.difference > 0:
         return "kept"
     if change.is_sure:
         return "better"
-    return "probably better" if change.difference >= 0.005 else "kept"
+    is_likely = change.p_value < _LIKELY and change.difference >= 0.005
+    return "probably better" if is_likely else "kept"
 
 
 def rows_of(before: Results, after: Results) -> tuple[Row, ...]:
@@ -147,6 +151,11 @@ def _headline(verdict: Verdict) -> str:
             return (
                 "It did not help: on the validation photos nothing within the bound on forgetting "
                 "beat the original. The original is kept."
+            )
+        case _ if verdict.change.difference > 0:
+            return (
+                f"It is not known to help: {points} on the test photos ({sure}), as chance alone "
+                "may give. The original is kept."
             )
         case _:
             return f"It did not help: {points} on the test photos ({sure}). The original is kept."

@@ -21,7 +21,7 @@ from clipsearch.storage.clustering import (
     sample,
 )
 from clipsearch.storage.embedding_rows import StoredBlock
-from clipsearch.storage.faults import no_space
+from clipsearch.storage.faults import unwritable
 from clipsearch.storage.half_floats import Halves, unit_rows
 from clipsearch.storage.layout import TEMPORARY_SUFFIX, open_private, sync_dir
 from clipsearch.storage.snapshot_body import Rows, write_body
@@ -146,7 +146,7 @@ def _errors_named(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise no_space(path, error.strerror or error) from error
+        raise unwritable(path, error) from error
 
 
 @contextmanager

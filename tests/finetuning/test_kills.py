@@ -42,7 +42,7 @@ def everything_saved_is_whole(undisturbed: Workshop, name: str) -> None:
 def ends_like_the_undisturbed_one(undisturbed: Workshop, name: str) -> None:
     finished = undisturbed.run(name, save_seconds=0.0)
     assert isinstance(finished, Finished)
-    assert undisturbed.weights(name) == undisturbed.weights("undisturbed")
+    assert undisturbed.learned(name) == undisturbed.learned("undisturbed")
     newest = [
         newest_state(undisturbed.folder / each / "checkpoints") for each in (name, "undisturbed")
     ]

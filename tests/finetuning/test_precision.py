@@ -57,4 +57,4 @@ def test_measuring_changes_nothing_of_the_run(workshop: Workshop) -> None:
     workshop.run("told", replace(wishes, precision=found["precision"]))
     told = json.loads((workshop.folder / "told" / "settings.json").read_text())
     assert "measured_precision" not in told
-    assert workshop.weights("really") == workshop.weights("told")
+    assert workshop.learned("really") == workshop.learned("told")

@@ -18,6 +18,7 @@ def changed(difference: float, low: float, high: float, p: float) -> PairedDiffe
     [
         (changed(0.1, 0.05, 0.15, 0.001), 0.5, "better"),
         (changed(0.1, -0.05, 0.25, 0.2), 0.5, "probably better"),
+        (changed(0.1, -0.1, 0.3, 0.34), 0.5, "kept"),
         (changed(0.002, -0.05, 0.044, 0.9), 0.5, "kept"),
         (changed(0.0, 0.0, 0.0, 1.0), 0.5, "kept"),
         (changed(-0.1, -0.2, 0.0, 0.04), 1.0, "kept"),
@@ -53,6 +54,17 @@ def test_a_verdict_holds_both_sides_of_every_figure() -> None:
     first = verdict.rows[0]
     assert (first.before.value, first.after.value) == (0.0, 1.0)
     assert verdict.test_photos == 9
+
+
+def test_a_gain_that_chance_gives_as_easily_is_not_called_one() -> None:
+    """One photo of nine does better: the sign-flip test sees that in every second useless run."""
+    before, after = results([11] * 9, [11] * 9, None), results([1] + [11] * 8, [11] * 9, None)
+    verdict = compare(before, after, weight=0.5, best_epoch=1, forgetting=0.0, most_forgetting=0.05)
+    assert verdict.change.difference > 0.005
+    assert verdict.word == "kept"
+    text = as_text(verdict, ("starter", "run/model"), "")
+    assert text.startswith("It is not known to help: +5.6 points of mean recall on the test photos")
+    assert "The original is kept." in text.splitlines()[0]
 
 
 def test_labels_alone_are_judged_by_accuracy_and_it_says_so() -> None:

@@ -104,6 +104,10 @@ class Workshop:
         child.join()
         return child.exitcode
 
+    def learned(self, name: str) -> tuple[str, str]:
+        """The bytes of a run's best weights and of its model, which may be the original's."""
+        return digest(self.folder / name / "best.safetensors"), self.weights(name)
+
     def weights(self, name: str) -> str:
         return digest(self.folder / name / "model" / "open_clip_model.safetensors")
 
