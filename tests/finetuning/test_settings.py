@@ -26,7 +26,7 @@ MANY = Circumstances(
 
 def test_few_photos_and_a_small_model() -> None:
     found = resolve("finetune", Wishes(), SMALL)
-    assert (found.tune, found.anchor, found.stored_views) == ("text", 120.0, 8)
+    assert (found.tune, found.anchor, found.stored_views) == ("text", 240.0, 8)
     assert found.words == 30.0
     assert (found.batch_size, found.epochs, found.learning_rate) == (280, 180, 3e-3)
     assert (found.chunk, found.precision) == (0, "fp32")
