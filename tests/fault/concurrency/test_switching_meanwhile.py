@@ -26,6 +26,7 @@ from clipsearch.maintaining.purge import plan_model_purge, plan_purge, purge
 from clipsearch.query import parse_query
 from clipsearch.searching import search
 from clipsearch.storage import model_snapshot
+from clipsearch.storage.layout import snapshot_name
 from clipsearch.types import ModelInfo
 from tests.fault.concurrency.meanwhile import OTHER, image_encoder
 from tests.fault.oracle import TOLERANCE, expected_vector
@@ -232,7 +233,7 @@ def test_purged_photos_take_nobodys_place_while_the_snapshot_still_holds_them(
 
     def ask_before_it_is_written_anew(library: Library) -> bool:
         with Library.open(library.directory) as other:
-            assert other.has_snapshot()
+            assert (other.directory / snapshot_name(FAKE.fingerprint)).exists()
             found = search(other, TOWERS, parse_query("red"), top_k=5).results
         answers.append([result.path.decode() for result in found])
         return False
