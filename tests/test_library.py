@@ -472,15 +472,19 @@ def test_an_exact_index_that_grew_too_slow_becomes_lists(
         assert snapshot_of(slow).header().index.kind == "ivf"
 
 
+def damage_a_row(library: Library) -> None:
+    """Two bytes of a vector in the snapshot turn, as on a failing disk."""
+    head = snapshot_of(library).header().head_size
+    with next(library.directory.glob("*.faiss")).open("r+b") as file:
+        file.seek(head + 40)
+        file.write(b"\x55\x55")
+
+
 def test_a_row_damaged_while_it_is_open_changes_no_answer(library: Library) -> None:
     before = nearest(library, 20)
-    path = next(library.directory.glob("*.faiss"))
-    head = snapshot_of(library).header().head_size
     with Library.open(library.directory) as opened:
         assert opened._answering().usable_snapshot() is not None
-        with path.open("r+b") as file:
-            file.seek(head + 40)
-            file.write(b"\x55\x55")
+        damage_a_row(library)
         assert nearest(opened, 20) == before
         assert opened._answering().usable_snapshot() is None
         assert nearest(opened, 20) == before
@@ -597,13 +601,9 @@ def test_contents_erased_since_the_snapshot_are_not_found_by_asking(
 def test_a_row_damaged_while_a_filter_is_asked_changes_no_answer(library: Library) -> None:
     wanted = PhotoFilter(not_folders=("0",))
     before = passing(library, 4, wanted)
-    path = next(library.directory.glob("*.faiss"))
-    head = snapshot_of(library).header().head_size
     with Library.open(library.directory) as opened:
         assert opened._answering().usable_snapshot() is not None
-        with path.open("r+b") as file:
-            file.seek(head + 40)
-            file.write(b"\x55\x55")
+        damage_a_row(library)
         assert [opened.nearest_passing(q, 4, wanted)[0].tolist() for q in QUERIES] == before
         assert opened._answering().usable_snapshot() is None
 

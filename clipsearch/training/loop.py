@@ -261,7 +261,7 @@ def train(
             nn.utils.clip_grad_norm_(parameters, schedule.grad_clip)
             optimizer.step()
             clamp_temperature(learner.clip)
-            learner.prototypes.clamp_temperature()
+            clamp_temperature(learner.prototypes)
             average.update(learner)
             step += 1
             progress = _progress(schedule, step, elapsed)

@@ -80,7 +80,7 @@ def fit_projection(
         images = to_unit_length(features / spread @ scaled.T, dim=-1)
         # The label alone is right here: with kinds left open, a glacier and a mountain were one.
         _step(optimizer, cross_entropy(prototypes(images), shown))
-        prototypes.clamp_temperature()
+        clamp_temperature(prototypes)
     with torch.no_grad():
         projection.copy_(scaled / spread)
     return prototypes
@@ -113,7 +113,7 @@ def teach_texts(clip: nn.Module, prototypes: Prototypes, sayings: Sayings, steps
         texts = sayings.encode(clip, [draw_caption(sayings.concepts[i], rng) for i in concepts])
         _step(optimizer, 1 - (texts * places[torch.from_numpy(chosen)]).sum(dim=1).mean())
     with torch.no_grad():
-        clip.get_parameter("logit_scale").copy_(prototypes.log_scale)
+        clip.get_parameter("logit_scale").copy_(prototypes.logit_scale)
 
 
 def settle_texts(clip: nn.Module, photos: SeenPhotos, sayings: Sayings, steps: int) -> None:

@@ -12,18 +12,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from clipsearch.training.losses import MAX_LOGIT_SCALE
-
 
 class Prototypes(nn.Module):
-    """One unit vector a concept and a temperature of their own: a normalised softmax (Zhai and Wu,
+    """One unit vector a concept and a `logit_scale` of their own: a normalised softmax (Zhai and Wu,
     "Classification is a strong baseline for deep metric learning", BMVC 2019). For training only.
     """
 
     def __init__(self, concepts: int, embed_dim: int) -> None:
         super().__init__()
         self.vectors = nn.Parameter(torch.randn(concepts, embed_dim) * 0.02)
-        self.log_scale = nn.Parameter(torch.tensor(math.log(20.0)))
+        self.logit_scale = nn.Parameter(torch.tensor(math.log(20.0)))
 
     def unit(self) -> Tensor:
         """The directions [concepts, embed_dim], each of length 1."""
@@ -31,9 +29,4 @@ class Prototypes(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits [n, concepts] of unit image embeddings [n, embed_dim]."""
-        return images @ self.unit().T * self.log_scale.exp()
-
-    @torch.no_grad()
-    def clamp_temperature(self) -> None:
-        """Keep the scale where CLIP keeps its own, 1..100; after each step."""
-        self.log_scale.clamp_(0, MAX_LOGIT_SCALE)
+        return images @ self.unit().T * self.logit_scale.exp()

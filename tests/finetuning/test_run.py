@@ -319,7 +319,7 @@ def test_few_photos_train_the_text_tower_on_stored_embeddings(
     assert not any(name.startswith("visual.") for name in best)
     assert (workshop.folder / "text" / "views.safetensors").is_file()
     settings = json.loads((workshop.folder / "text" / "settings.json").read_text())["basis"]
-    assert (settings["tune"], settings["stored_views"], settings["anchor"]) == ("text", 4, 120.0)
+    assert (settings["tune"], settings["stored_views"], settings["anchor"]) == ("text", 4, 240.0)
     assert settings["words"] == 30.0
 
 

@@ -94,7 +94,7 @@ def test_captions_come_to_lie_where_their_prototype_is() -> None:
     cosines = (texts @ prototypes.unit().T).tolist()
     assert cosines[0][0] > 0.9
     assert cosines[1][1] > 0.9
-    assert clip.get_parameter("logit_scale").item() == pytest.approx(prototypes.log_scale.item())
+    assert clip.get_parameter("logit_scale").item() == pytest.approx(prototypes.logit_scale.item())
 
 
 def test_captions_come_to_find_their_photos_and_colours_theirs() -> None:
