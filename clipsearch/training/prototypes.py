@@ -14,8 +14,10 @@ from torch.nn.functional import normalize
 
 
 class Prototypes(nn.Module):
-    """One unit vector a concept and a `logit_scale` of their own: a normalised softmax (Zhai and Wu,
-    "Classification is a strong baseline for deep metric learning", BMVC 2019). For training only.
+    """One unit vector a concept and a `logit_scale` of their own, for training only.
+
+    A normalised softmax: Zhai and Wu, "Classification is a strong baseline for deep metric
+    learning", BMVC 2019.
     """
 
     def __init__(self, concepts: int, embed_dim: int) -> None:
