@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from clipsearch.finetuning.measuring import general_prompts
 from clipsearch.finetuning.preparing import Prepared
-from clipsearch.finetuning.wording import learned_words
+from clipsearch.finetuning.wording import learned_words, pairs_weight
 from clipsearch.prompts import template_set
 from clipsearch.types import CaptionedPhoto, Progress
 
@@ -44,7 +44,9 @@ def assemble(prepared: Prepared, progress: Progress) -> Assembly:
     terms = [_anchor(prepared)] if settings.anchor else []
     batches = _batches(prepared, progress)
     words, teacher = learned_words(prepared, batches)
-    trainee, objective = _trainee(prepared, groups, [*terms, *teacher])
+    learned = prepared.parts.of(prepared.parts.learned)
+    weight = pairs_weight(learned, words_are_learned=bool(teacher))
+    trainee, objective = _trainee(prepared, groups, [*terms, *teacher], weight)
     if settings.loss == "sigmoid":
         with closing(batches.iterate(0)) as upcoming:
             objective.settle(next(upcoming))
@@ -75,7 +77,10 @@ def _prepared_groups(prepared: Prepared) -> "list[TrainedGroup]":
 
 
 def _trainee(
-    prepared: Prepared, groups: "list[TrainedGroup]", text_terms: "list[TextTerm]"
+    prepared: Prepared,
+    groups: "list[TrainedGroup]",
+    text_terms: "list[TextTerm]",
+    pairs_weight: float,
 ) -> "tuple[Trainee, PairObjective]":
     from clipsearch.training.fitting import make_optimizer
     from clipsearch.training.losses import make_loss
@@ -96,6 +101,7 @@ def _trainee(
         loss,
         device,
         precision=settings.precision,
+        pairs_weight=pairs_weight,
         views_weight=settings.views,
         views_of=settings.views_of,
         chunk=settings.chunk,

@@ -53,6 +53,7 @@ class PairObjective:
         device: torch.device,
         *,
         precision: Precision = "fp32",
+        pairs_weight: float = 1.0,
         views_weight: float = 0.0,
         views_of: ViewsOf = "photo",
         chunk: int = 0,
@@ -61,6 +62,7 @@ class PairObjective:
     ) -> None:
         """`precision` is the towers'; losses are always computed in float32.
 
+        `pairs_weight` > 0: how much the loss between photos and texts counts beside all others.
         `views_weight` >= 0: how much the views' loss counts beside the texts' (SLIP: 1), over views
         of one photo or, by `views_of`, of photos whose label or caption says the same. `chunk`:
         pairs whose activations are kept at once, 0 all; the gradients are the same. `text_terms`:
@@ -71,7 +73,7 @@ class PairObjective:
         self._loss, self._views_of = loss, views_of
         self._same_photo, self._same_label = ViewsLoss(), LabelledViewsLoss()
         self._device, self._precision = device, precision
-        self._views_weight, self._chunk = views_weight, chunk
+        self._pairs_weight, self._views_weight, self._chunk = pairs_weight, views_weight, chunk
         self._text_terms = tuple(text_terms)
         self._encode_photos = _as_they_are if images_are_stored else self.encode_image
         self._encode_text: Encode = short_text_encoder(model) or self._whole_text
@@ -106,7 +108,7 @@ class PairObjective:
 
         def loss(*rows: Tensor) -> Tensor:
             image, text, *second = map(gather_rows, rows)  # [n of all processes, dim] each
-            value = self._between(image, text, ids)
+            value = self._pairs_weight * self._between(image, text, ids)
             for views in second:
                 value = value + self._views_weight * self._between_views(image, views, ids)
             return value * share

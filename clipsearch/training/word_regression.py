@@ -1,26 +1,35 @@
-"""What words mean among a few hundred photos, in closed form: from the words of a caption straight
-to where its photo lies."""
+"""What words mean among a few hundred photos, in closed form: from the words of a caption, and the
+letters in them, straight to where its photo lies."""
 
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from clipsearch.types import Floats, Ids
 
 # Scripts without spaces: each sign is taken as a word of its own.
 _SIGNS = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
 _WORD = re.compile(rf"[{_SIGNS}]|[^\W{_SIGNS}]+")
-# A word that one photo alone has says nothing about others.
+# Of words with at least as many letters their pieces count too: "biking" says something of "biker".
+_SHORTEST_IN_PIECES = 3
+_PIECES = (3, 4)
+# How much a piece counts beside a word. Recall@5 of photos and of captions among 140, learned from
+# 420 others, five times: words alone 25.0 and 25.0 %, with pieces 26.3 and 27.7 %.
+_PIECE_WEIGHT = 0.3
+# What one photo alone has says nothing about others.
 _FEWEST_PHOTOS = 2
 _MOST_WORDS = 3_000
+_MOST_PARTS = 6_000
 _BLOCK = 4_096
 # How far directions in which photos hardly differ are stretched: whitened, but for so much of the
-# mean deviation that is added to each.
-_SOFTNESS = 0.3
+# mean deviation that is added to each. With 0.3 in its place, words alone: 21.9 and 25.3 %.
+_SOFTNESS = 1.0
 
 
 def words_of_text(text: str) -> list[str]:
@@ -28,26 +37,34 @@ def words_of_text(text: str) -> list[str]:
     return _WORD.findall(text.casefold())
 
 
+def pieces_of_word(word: str) -> list[str]:
+    """Its runs of three and four letters with "<" and ">" around it; none of a very short word.
+
+    Source: Bojanowski et al., "Enriching Word Vectors with Subword Information", TACL 2017.
+    """
+    if len(word) < _SHORTEST_IN_PIECES:
+        return []
+    bounded = f"<{word}>"
+    return [bounded[i : i + n] for n in _PIECES for i in range(len(bounded) - n + 1)]
+
+
 @dataclass(frozen=True)
 class WordRegression:
-    """Ridge regression from the words of a caption to the embedding of its photo.
+    """Ridge regression from the words of a caption and their pieces to the embedding of its photo.
 
-    A text is the vector x of its words' idf weights, scaled to length 1. With the photos' unit rows
+    A text is the vector x of its parts' weights, scaled to length 1: their idf, for pieces times a
+    constant. With the photos' unit rows
     y whitened by P, W makes sum |x W - y P|^2 + penalty |W|^2 least; a text then lies at x W P^T,
     scaled to length 1. Sources: Hoerl and Kennard, "Ridge Regression", Technometrics 1970; the
     whitening is that of canonical correlation (Hotelling, 1936), softened.
     """
 
-    position: dict[str, int]
-    idf: Floats  # [words]
-    towards: Floats  # [words, dim], W P^T
+    parts: "Parts"
+    towards: Floats  # [parts, dim], W P^T
 
     def rows(self, texts: Sequence[str]) -> Floats:
-        """Unit rows [n, dim]; zeros for a text of which no word is known."""
-        return _unit(self._vectors(texts) @ self.towards)
-
-    def _vectors(self, texts: Sequence[str]) -> Floats:
-        return _vectors(texts, self.position, self.idf)
+        """Unit rows [n, dim]; zeros for a text of which nothing is known."""
+        return _unit(self.parts.vectors(texts) @ self.towards)
 
 
 def fit_words(
@@ -55,50 +72,87 @@ def fit_words(
 ) -> list[WordRegression]:
     """A regression for each of the penalties.
 
-    `texts[i]` belongs to photo `owner[i]`, a row of `photos` [n, dim] of unit length. Words that
-    no two photos share are not learned: without any others, every text lies nowhere.
+    `texts[i]` belongs to photo `owner[i]`, a row of `photos` [n, dim] of unit length. What no two
+    photos share is not learned: without anything else, every text lies nowhere.
     """
-    position, idf = _vocabulary(texts, owner)
+    parts = parts_of(texts, owner)
     whitening = _whitening(photos)  # [dim, dim]
     white = _unit(photos @ whitening)
-    gram = np.zeros((len(idf), len(idf)))
-    toward = np.zeros((len(idf), photos.shape[1]))
-    for start in range(0, len(texts), _BLOCK):
-        rows = _vectors(texts[start : start + _BLOCK], position, idf)
-        gram += rows.T @ rows
-        toward += rows.T @ white[owner[start : start + _BLOCK]]
+    solve = _solve_by_texts if len(texts) <= len(parts.weights) else _solve_by_parts
     return [
-        WordRegression(
-            position,
-            idf,
-            (np.linalg.solve(gram + penalty * np.eye(len(idf)), toward) @ whitening.T).astype(
-                np.float32
-            ),
-        )
-        for penalty in penalties
+        WordRegression(parts, np.asarray(answer @ whitening.T, dtype=np.float32))
+        for answer in solve(parts, texts, white[owner], penalties)
     ]
 
 
-def _vocabulary(texts: Sequence[str], owner: Ids) -> tuple[dict[str, int], Floats]:
-    """Words that several photos have, and how much each says: log(texts / texts with it)."""
+@dataclass(frozen=True)
+class Parts:
+    """The words and pieces of words that count, and how much."""
+
+    position: dict[str, int]
+    weights: Floats  # [parts]
+
+    def vectors(self, texts: Sequence[str]) -> Floats:
+        """Unit rows [n, parts]; zeros for a text that has none of them."""
+        rows = np.zeros((len(texts), len(self.weights)), dtype=np.float32)
+        for i, text in enumerate(texts):
+            known = [self.position[part] for part in _both(text) if part in self.position]
+            rows[i, known] = self.weights[known]
+        return _unit(rows)
+
+
+def parts_of(texts: Sequence[str], owner: Ids) -> Parts:
+    """What several photos have in their captions, weighted by log(texts / texts with it)."""
     in_texts: Counter[str] = Counter()
     in_photos: dict[str, set[int]] = {}
     for text, photo in zip(texts, owner.tolist(), strict=True):
-        for word in set(words_of_text(text)):
-            in_texts[word] += 1
-            in_photos.setdefault(word, set()).add(photo)
-    shared = [w for w, _ in in_texts.most_common() if len(in_photos[w]) >= _FEWEST_PHOTOS]
-    words = sorted(shared[:_MOST_WORDS])
-    idf = [math.log((1 + len(texts)) / in_texts[word]) for word in words]
-    return {word: i for i, word in enumerate(words)}, np.array(idf, dtype=np.float32)
+        for part in set(_both(text)):
+            in_texts[part] += 1
+            in_photos.setdefault(part, set()).add(photo)
+    shared = [p for p, _ in in_texts.most_common() if len(in_photos[p]) >= _FEWEST_PHOTOS]
+    words = sorted([part for part in shared if not _is_piece(part)][:_MOST_WORDS])
+    pieces = sorted([part for part in shared if _is_piece(part)][: _MOST_PARTS - len(words)])
+    weights = [
+        math.log((1 + len(texts)) / in_texts[part]) * (_PIECE_WEIGHT if _is_piece(part) else 1)
+        for part in [*words, *pieces]
+    ]
+    position = {part: i for i, part in enumerate([*words, *pieces])}
+    return Parts(position, np.array(weights, dtype=np.float32))
 
 
-def _vectors(texts: Sequence[str], position: dict[str, int], idf: Floats) -> Floats:
-    rows = np.zeros((len(texts), len(idf)), dtype=np.float32)
-    for i, text in enumerate(texts):
-        known = [position[word] for word in words_of_text(text) if word in position]
-        rows[i, known] = idf[known]
-    return _unit(rows)
+def _both(text: str) -> list[str]:
+    """A text's words and, each marked with a "#", their pieces."""
+    words = words_of_text(text)
+    return [*words, *("#" + piece for word in words for piece in pieces_of_word(word))]
+
+
+def _is_piece(part: str) -> bool:
+    return part.startswith("#")
+
+
+def _solve_by_texts(
+    parts: Parts, texts: Sequence[str], targets: Floats, penalties: Sequence[float]
+) -> Iterator[NDArray[np.floating[Any]]]:
+    """W [parts, dim] for each penalty: X^T (X X^T + penalty)^-1 Y, cheap for few texts."""
+    x = parts.vectors(texts).astype(np.float64)  # [texts, parts]
+    products = x @ x.T  # [texts, texts]
+    for penalty in penalties:
+        yield x.T @ np.linalg.solve(products + penalty * np.eye(len(texts)), targets)
+
+
+def _solve_by_parts(
+    parts: Parts, texts: Sequence[str], targets: Floats, penalties: Sequence[float]
+) -> Iterator[NDArray[np.floating[Any]]]:
+    """The same as (X^T X + penalty)^-1 X^T Y, of which no side grows with the texts."""
+    size = len(parts.weights)
+    products = np.zeros((size, size))
+    toward = np.zeros((size, targets.shape[1]))
+    for start in range(0, len(texts), _BLOCK):
+        x = parts.vectors(texts[start : start + _BLOCK])
+        products += x.T @ x
+        toward += x.T @ targets[start : start + _BLOCK]
+    for penalty in penalties:
+        yield np.linalg.solve(products + penalty * np.eye(size), toward)
 
 
 def _whitening(photos: Floats) -> Floats:

@@ -13,6 +13,7 @@ from typing import Protocol
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import cosine_similarity
 
 from clipsearch.metrics.ranks import mean_recall_of_both, retrieval_ranks
 from clipsearch.training.word_regression import fit_words, words_of_text
@@ -49,22 +50,32 @@ class WordsFound:
 
 
 class WordTeacher:
-    """The mean of 1 - cos(text, its words' place) over captions drawn anew for each step.
+    """The mean of 1 - cos(Y t, Y r) over captions drawn anew for each step.
 
-    One half of them as they are written; of the others some words are left out, some are joined by
-    those of another caption, some are shuffled: the regression has an answer for those as well.
+    t is where the tower puts a text, r where its words do, and Y the photos' unit rows: two texts
+    are alike when they rank photos alike, and what no photo tells apart does not count. (Compared
+    by cos(t, r) itself, half of what was learned was directions in which photos hardly differ.)
+
+    One half of the captions as they are written; of the others some words are left out, some are
+    joined by those of another caption, some are shuffled: the regression has an answer for those as
+    well.
     """
 
     def __init__(
         self,
         regression: Regression,
         captions: Sequence[str],
+        photos: Floats,
         tokenize: Callable[[Sequence[str]], Tensor],
         device: torch.device,
         drawn: int = DRAWN,
     ) -> None:
+        """`photos` [n, dim] are the unit rows that texts are to rank."""
         self._regression, self._captions = regression, list(captions)
         self._tokenize, self._device, self._drawn = tokenize, device, drawn
+        # Y = QR with orthonormal columns in Q: lengths and angles of Y t are those of R t.
+        upper: Tensor = torch.linalg.qr(torch.from_numpy(photos), mode="r").R  # [<= dim, dim]
+        self._ranking = upper.T.to(device)
 
     def loss(self, encode_text: Callable[[Tensor], Tensor]) -> Tensor:
         """A scalar in 0..2. Which captions are drawn depends on torch's random numbers."""
@@ -80,8 +91,8 @@ class WordTeacher:
         places = torch.from_numpy(self._regression.rows(texts)).to(self._device)  # [drawn, dim]
         known = places.norm(dim=1) > 0.5  # [drawn]
         now = encode_text(self._tokenize(texts).to(self._device))  # [drawn, dim]
-        apart = (1 - (now * places).sum(dim=1)) * known
-        mean: Tensor = apart.sum() / known.sum().clamp(min=1)
+        alike = cosine_similarity(now @ self._ranking, places @ self._ranking, dim=1)  # [drawn]
+        mean: Tensor = ((1 - alike) * known).sum() / known.sum().clamp(min=1)
         return mean
 
 

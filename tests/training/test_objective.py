@@ -32,3 +32,25 @@ def test_views_of_a_photo_or_of_a_label_are_added_with_their_weight(views_of: Vi
     assert abs(by_photo - by_label) > 2e-3
     added = by_label if views_of == "label" else by_photo
     assert value(0.5) - value(0.0) == pytest.approx(0.5 * added, abs=1e-4)
+
+
+def test_the_pairs_loss_counts_as_much_as_asked() -> None:
+    torch.manual_seed(0)
+    model = open_clip.CLIP(**ARCHITECTURE)
+    batch = PairBatch(
+        indices=torch.arange(2),
+        images=torch.randn(2, 3, 16, 16),
+        tokens=tokens_of(["a dog", "a cat"]),
+        ids=torch.arange(2),
+        views=torch.randn(2, 3, 16, 16),
+    )
+
+    def value(pairs: float, views: float) -> float:
+        objective = PairObjective(
+            model, make_loss("unicl"), torch.device("cpu"), pairs_weight=pairs, views_weight=views
+        )
+        return float(objective.backward(batch, 1.0))
+
+    assert value(0.1, 0.0) == pytest.approx(0.1 * value(1.0, 0.0))
+    beside = value(1.0, 1.0) - value(1.0, 0.0)
+    assert value(0.1, 1.0) == pytest.approx(0.1 * value(1.0, 0.0) + beside, abs=1e-5)

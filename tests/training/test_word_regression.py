@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from clipsearch.training.word_regression import fit_words, words_of_text
-from clipsearch.types import Floats
+from clipsearch.training.word_regression import fit_words, pieces_of_word, words_of_text
+from clipsearch.types import Floats, Ids
 
 # Dogs lie near the first axis, cats near the second, and snow moves both towards the third.
 PHOTOS: Floats = np.array(
@@ -23,36 +23,63 @@ def test_words_of_several_scripts() -> None:
     assert words_of_text("собака бежит") == ["собака", "бежит"]
 
 
-def slowly(texts: list[str], penalty: float) -> tuple[list[str], np.ndarray]:
-    words = sorted(
-        w for w in {w for t in texts for w in words_of_text(t)}
-        if sum(w in words_of_text(t) for t in texts) >= 2
-    )  # fmt: skip
-    counts = [sum(w in words_of_text(t) for t in texts) for w in words]
+def slow_pieces(word: str) -> list[str]:
+    """Three and four letters in a row, of a word with its ends marked."""
+    ends = [*"<", *word, *">"]
+    threes = ["".join(three) for three in zip(ends, ends[1:], ends[2:], strict=False)]
+    fours = ["".join(four) for four in zip(ends, ends[1:], ends[2:], ends[3:], strict=False)]
+    return [*threes, *fours] if len(word) > 2 else []
+
+
+def test_pieces_are_runs_of_letters_with_the_ends_marked() -> None:
+    assert pieces_of_word("dog") == ["<do", "dog", "og>", "<dog", "dog>"]
+    assert pieces_of_word("犬") == pieces_of_word("in") == []
+
+
+def slowly(texts: list[str], owner: Ids, penalty: float) -> tuple[list[str], np.ndarray]:
+    has = [words_of_text(t) for t in texts]
+    has = [words + [f"#{piece}" for word in words for piece in slow_pieces(word)] for words in has]
+    photos_with = {
+        w: {photo for other, photo in zip(has, owner, strict=True) if w in other}
+        for words in has
+        for w in words
+    }
+    shared = [w for w, photos in photos_with.items() if len(photos) >= 2]
+    words = sorted(shared, key=lambda w: (w[0] == "#", w))
     x = np.array(
         [
-            [math.log(7 / n) * (w in words_of_text(t)) for w, n in zip(words, counts, strict=True)]
-            for t in texts
+            [
+                math.log((1 + len(texts)) / sum(w in other for other in has))
+                * (0.3 if w[0] == "#" else 1)
+                * (w in own)
+                for w in words
+            ]
+            for own in has
         ]
     )
     x /= np.linalg.norm(x, axis=1, keepdims=True)
     values, axes = np.linalg.eigh(PHOTOS.T @ PHOTOS / 6)
     deviations = np.sqrt(values)
     usual = math.sqrt(np.mean(np.sort(deviations)[:-1] ** 2))
-    whitening = axes @ np.diag(1 / (deviations + 0.3 * usual)) @ axes.T
+    whitening = axes @ np.diag(1 / (deviations + usual)) @ axes.T
     y = PHOTOS @ whitening
     y /= np.linalg.norm(y, axis=1, keepdims=True)
     stacked = np.vstack([x, math.sqrt(penalty) * np.eye(len(words))])
-    answers = np.vstack([y, np.zeros((len(words), 3))])
+    answers = np.vstack([y[owner], np.zeros((len(words), 3))])
     found = np.linalg.lstsq(stacked, answers, rcond=None)[0] @ whitening.T
     return words, found
 
 
 @pytest.mark.parametrize("penalty", [0.1, 10.0])
-def test_equals_least_squares_with_the_penalty_as_rows(penalty: float) -> None:
-    fitted = fit_words(TEXTS, OWNER, PHOTOS, [99.0, penalty])[1]
-    words, towards = slowly(TEXTS, penalty)
-    assert sorted(fitted.position) == words == ["a", "cat", "dog", "in", "snow"]
+@pytest.mark.parametrize("times", [1, 9])  # fewer texts than words and pieces, and more
+def test_equals_least_squares_with_the_penalty_as_rows(penalty: float, times: int) -> None:
+    texts, owner = TEXTS * times, np.tile(OWNER, times)
+    fitted = fit_words(texts, owner, PHOTOS, [99.0, penalty])[1]
+    words, towards = slowly(texts, owner, penalty)
+    assert list(fitted.parts.position) == words
+    assert (len(texts) > len(words)) == (times > 1)
+    assert [w for w in words if w[0] != "#"] == ["a", "cat", "dog", "in", "snow"]
+    assert "#<dog" in words
     assert np.allclose(fitted.towards, towards, atol=1e-4)
 
 
@@ -72,7 +99,7 @@ def test_a_text_of_unknown_words_lies_nowhere() -> None:
 def test_a_word_of_one_photo_alone_is_not_learned_however_often_it_is_said() -> None:
     texts = ["rex", "rex rex", "rex the dog", "a dog"]
     fitted = fit_words(texts, np.array([0, 0, 0, 1]), PHOTOS[:2], [1.0])[0]
-    assert list(fitted.position) == ["dog"]
+    assert list(fitted.parts.position) == ["dog", "#<do", "#<dog", "#dog", "#dog>", "#og>"]
 
 
 def test_captions_without_a_common_word_teach_nothing() -> None:
@@ -81,6 +108,7 @@ def test_captions_without_a_common_word_teach_nothing() -> None:
 
 
 def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = fit_words(TEXTS, OWNER, PHOTOS, [1.0])[0]
+    texts, owner = TEXTS * 9, np.tile(OWNER, 9)
+    whole = fit_words(texts, owner, PHOTOS, [1.0])[0]
     monkeypatch.setattr("clipsearch.training.word_regression._BLOCK", 4)
-    assert np.allclose(fit_words(TEXTS, OWNER, PHOTOS, [1.0])[0].towards, whole.towards, atol=1e-6)
+    assert np.allclose(fit_words(texts, owner, PHOTOS, [1.0])[0].towards, whole.towards, atol=1e-6)

@@ -1,6 +1,6 @@
 """The teacher of words: what it asks of a text tower, and whether it is asked at all."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
@@ -34,16 +34,49 @@ def same_axes(tokens: Tensor) -> Tensor:
     return torch.nn.functional.normalize(tokens.float(), dim=1)
 
 
+# One photo for each of the things: a text's scores are its coordinates.
+PHOTOS: Floats = np.eye(4, dtype=np.float32)
+
+
+def taught(
+    captions: Sequence[str],
+    drawn: int,
+    photos: Floats = PHOTOS,
+    tokenize: Callable[[Sequence[str]], Tensor] = tokenize,
+) -> WordTeacher:
+    return WordTeacher(Axes(), captions, photos, tokenize, CPU, drawn)
+
+
 def test_a_tower_that_agrees_has_nothing_to_learn() -> None:
-    teacher = WordTeacher(Axes(), ["a dog", "the cat and the tree", "car", "?"], tokenize, CPU, 64)
+    teacher = taught(["a dog", "the cat and the tree", "car", "?"], 64)
     assert abs(float(teacher.loss(same_axes))) < 1e-6
 
 
 def test_the_loss_is_the_mean_angle_of_texts_that_say_something() -> None:
-    teacher = WordTeacher(Axes(), ["dog", "?"], tokenize, CPU, 64)
+    teacher = taught(["dog", "?"], 64)
     # Where nothing is known, whatever the tower says is right.
     there = torch.tensor([[0.6, 0.8, 0.0, 0.0]])
     assert float(teacher.loss(lambda tokens: there.expand(len(tokens), -1))) == pytest.approx(0.4)
+
+
+def test_texts_are_compared_by_how_they_rank_the_photos() -> None:
+    # All photos have much of "car" in them: where a text lies along it hardly changes its ranking.
+    photos = np.array([[0.6, 0, 0, 0.8], [0, 0.6, 0, 0.8], [0, 0.8, 0, 0.6]], dtype=np.float32)
+    there = np.array([0.6, 0.0, 0.0, 0.8], dtype=np.float32)
+    now, right = photos @ there, photos[:, THINGS.index("dog")]
+    cosine = float(now @ right / np.linalg.norm(now) / np.linalg.norm(right))
+    loss = taught(["a dog"], 8, photos).loss(
+        lambda tokens: torch.from_numpy(there).expand(len(tokens), -1)
+    )
+    assert float(loss) == pytest.approx(1 - cosine, abs=1e-6)
+    assert abs(cosine - there[0]) > 0.1
+
+
+def test_directions_that_no_photo_has_do_not_count() -> None:
+    photos = np.eye(4, dtype=np.float32)[:3]
+    teacher = taught(["dog"], 8, photos)
+    astray = torch.tensor([[0.6, 0.0, 0.0, 0.8]])
+    assert abs(float(teacher.loss(lambda tokens: astray.expand(len(tokens), -1)))) < 1e-6
 
 
 def test_draws_depend_on_torchs_random_numbers() -> None:
@@ -53,7 +86,7 @@ def test_draws_depend_on_torchs_random_numbers() -> None:
         seen.append(tokens)
         return same_axes(tokens)
 
-    teacher = WordTeacher(Axes(), ["a dog", "a cat", "a tree", "a car"], tokenize, CPU, 16)
+    teacher = taught(["a dog", "a cat", "a tree", "a car"], 16)
     for seed in (1, 1, 2):
         torch.manual_seed(seed)
         teacher.loss(encode)
@@ -70,7 +103,7 @@ def test_half_of_the_texts_stay_as_they_are_and_others_are_mixed() -> None:
         return tokenize(texts)
 
     captions = ["A dog by a tree.", "The cat in a car."]
-    WordTeacher(Axes(), captions, listening, CPU, 200).loss(same_axes)
+    taught(captions, 200, tokenize=listening).loss(same_axes)
     (texts,) = seen
     assert set(texts[:100]) == set(captions)
     assert not set(texts[100:]) & set(captions)
@@ -124,7 +157,7 @@ def test_words_without_meaning_do_not_pass_by_having_seen_the_photos() -> None:
 
 def test_captions_without_a_common_word_are_no_help() -> None:
     _, owner, photos = photos_and_captions(say_truth=True)
-    captions = [f"word{photo}" for photo in owner]
+    captions = [chr(0x4E00 + photo) for photo in owner]
     found = compare_words(captions, owner, np.roll(photos, 1, axis=1)[owner], photos)
     assert found.words == 0
     assert not found.help
