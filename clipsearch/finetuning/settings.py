@@ -296,5 +296,5 @@ def _learning_rate(kind: Kind, tune: str, found: Circumstances) -> float:
     if tune.startswith("lora"):
         return 2e-4
     if tune == "text":
-        return 3e-3 if small else 1e-5
+        return 6e-3 if small else 1e-5
     return 3e-4 if small else 1e-5

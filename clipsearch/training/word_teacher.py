@@ -50,11 +50,13 @@ class WordsFound:
 
 
 class WordTeacher:
-    """The mean of 1 - cos(Y t, Y r) over captions drawn anew for each step.
+    """`scores_apart` of captions drawn anew for each step, over the photos that are learned from:
 
-    t is where the tower puts a text, r where its words do, and Y the photos' unit rows: two texts
-    are alike when they rank photos alike, and what no photo tells apart does not count. (Compared
-    by cos(t, r) itself, half of what was learned was directions in which photos hardly differ.)
+        L = 1 - sum(T Y^T * R Y^T) / (|T Y^T| |R Y^T|)
+
+    Rows of T are where the tower puts the texts, of R where their words do, and of Y the photos: to
+    be alike is to rank photos for a text, and texts for a photo, alike. (Compared by the mean of
+    cos(t, r), half of what was learned was directions in which photos hardly differ.)
 
     One half of the captions as they are written; of the others some words are left out, some are
     joined by those of another caption, some are shuffled: the regression has an answer for those as
@@ -91,9 +93,18 @@ class WordTeacher:
         places = torch.from_numpy(self._regression.rows(texts)).to(self._device)  # [drawn, dim]
         known = places.norm(dim=1) > 0.5  # [drawn]
         now = encode_text(self._tokenize(texts).to(self._device))  # [drawn, dim]
-        alike = cosine_similarity(now @ self._ranking, places @ self._ranking, dim=1)  # [drawn]
-        mean: Tensor = ((1 - alike) * known).sum() / known.sum().clamp(min=1)
-        return mean
+        if not known.any():
+            return 0 * now.sum()
+        return scores_apart(now[known], places[known], self._ranking)
+
+
+def scores_apart(texts: Tensor, places: Tensor, ranking: Tensor) -> Tensor:
+    """1 - the cosine of two tables of scores, each table taken as one vector.
+
+    `texts` and `places` are [n, dim], `ranking` [dim, m] of which a text's row makes its scores for
+    m photos, or anything with the same angles.
+    """
+    return 1 - cosine_similarity((texts @ ranking).flatten(), (places @ ranking).flatten(), dim=0)
 
 
 def altered(text: str, other: str, rng: np.random.Generator) -> str:

@@ -1,5 +1,6 @@
 """The teacher of words: what it asks of a text tower, and whether it is asked at all."""
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -8,7 +9,13 @@ import torch
 from torch import Tensor
 
 from clipsearch.training.word_regression import fit_words, words_of_text
-from clipsearch.training.word_teacher import WordsFound, WordTeacher, altered, compare_words
+from clipsearch.training.word_teacher import (
+    WordsFound,
+    WordTeacher,
+    altered,
+    compare_words,
+    scores_apart,
+)
 from clipsearch.types import Floats
 
 CPU = torch.device("cpu")
@@ -52,14 +59,14 @@ def test_a_tower_that_agrees_has_nothing_to_learn() -> None:
     assert abs(float(teacher.loss(same_axes))) < 1e-6
 
 
-def test_the_loss_is_the_mean_angle_of_texts_that_say_something() -> None:
+def test_only_texts_that_say_something_are_compared() -> None:
     teacher = taught(["dog", "?"], 64)
     # Where nothing is known, whatever the tower says is right.
     there = torch.tensor([[0.6, 0.8, 0.0, 0.0]])
     assert float(teacher.loss(lambda tokens: there.expand(len(tokens), -1))) == pytest.approx(0.4)
 
 
-def test_texts_are_compared_by_how_they_rank_the_photos() -> None:
+def test_texts_are_compared_by_their_scores_for_photos() -> None:
     # All photos have much of "car" in them: where a text lies along it hardly changes its ranking.
     photos = np.array([[0.6, 0, 0, 0.8], [0, 0.6, 0, 0.8], [0, 0.8, 0, 0.6]], dtype=np.float32)
     there = np.array([0.6, 0.0, 0.0, 0.8], dtype=np.float32)
@@ -70,6 +77,15 @@ def test_texts_are_compared_by_how_they_rank_the_photos() -> None:
     )
     assert float(loss) == pytest.approx(1 - cosine, abs=1e-6)
     assert abs(cosine - there[0]) > 0.1
+
+
+def test_a_text_whose_scores_are_all_too_low_is_not_right() -> None:
+    # Both rank the two photos rightly, but for either photo the first text comes first.
+    now = torch.tensor([[0.8, 0.6], [0.06, 0.08]])
+    right = torch.tensor([[0.8, 0.6], [0.6, 0.8]])
+    by_hand = (0.64 + 0.36 + 0.036 + 0.064) / math.sqrt((1 + 0.01) * 2)
+    assert float(scores_apart(now, right, torch.eye(2))) == pytest.approx(1 - by_hand)
+    assert float(scores_apart(0.1 * right, right, torch.eye(2))) == pytest.approx(0, abs=1e-6)
 
 
 def test_directions_that_no_photo_has_do_not_count() -> None:
