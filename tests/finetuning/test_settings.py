@@ -28,7 +28,7 @@ def test_few_photos_and_a_small_model() -> None:
     found = resolve("finetune", Wishes(), SMALL)
     assert (found.tune, found.anchor, found.stored_views) == ("text", 240.0, 8)
     assert found.words == 30.0
-    assert (found.batch_size, found.epochs, found.learning_rate) == (280, 180, 3e-3)
+    assert (found.batch_size, found.epochs, found.learning_rate) == (280, 180, 6e-3)
     assert (found.chunk, found.precision) == (0, "fp32")
     assert found.judge_every == 6
 
