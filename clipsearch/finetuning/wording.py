@@ -9,15 +9,15 @@ from clipsearch.finetuning.preparing import Prepared
 from clipsearch.percent import percent
 from clipsearch.types import CaptionedPhoto
 
-# What the pairs' loss counts while words are learned. At full weight it learned the captions of 420
-# photos by heart, and found fewer captions for others.
-_PAIRS_BESIDE_WORDS = 0.1
-
 if TYPE_CHECKING:
     from clipsearch.training.objective import TextTerm
     from clipsearch.training.pair_batches import PairBatches
     from clipsearch.training.stored_views import StoredPairs
     from clipsearch.training.word_teacher import WordsFound
+
+# What the pairs' loss counts while words are learned. At full weight it learned the captions of 420
+# photos by heart, and found fewer captions for others.
+_PAIRS_BESIDE_WORDS = 0.1
 
 
 def learned_words(

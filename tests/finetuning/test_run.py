@@ -29,6 +29,7 @@ from clipsearch.finetuning import (
 from clipsearch.prompts import template_set
 from clipsearch.storage.lock import writer_lock
 from clipsearch.training.pair_batches import PairBatches
+from clipsearch.training.runs import read_metrics
 from clipsearch.training.states import load_weights, save_weights
 from tests.encoders.tiny import write_clip
 from tests.finetuning.tiny_run import WISHES, Workshop, digest
@@ -338,6 +339,13 @@ def test_words_that_find_photos_better_than_the_model_are_learned_from(
     record = json.loads((workshop.folder / "with-words" / "report.json").read_text())
     assert record["words"]["words"] > record["words"]["model"]
     assert json.loads((workshop.folder / "without" / "report.json").read_text())["words"] is None
+    # Words that weigh nothing leave the pairs' own loss, which counts a tenth beside them.
+    workshop.run("hardly", replace(wishes, words=1e-9))
+    hardly, alone = (
+        float(read_metrics(workshop.folder / name / "metrics.csv")[0]["loss"])
+        for name in ("hardly", "without")
+    )
+    assert hardly == pytest.approx(0.1 * alone, rel=0.01)
 
 
 def test_from_nothing_a_model_is_trained_and_nothing_is_mixed(workshop: Workshop) -> None:
