@@ -16,7 +16,8 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
 from clipsearch.metrics.ranks import mean_recall_of_both, retrieval_ranks
-from clipsearch.training.word_regression import fit_words, words_of_text
+from clipsearch.training.word_parts import words_of_text
+from clipsearch.training.word_regression import fit_words
 from clipsearch.types import Floats, Ids
 
 DRAWN = 256

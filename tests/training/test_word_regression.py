@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from clipsearch.training.word_regression import fit_words, pieces_of_word, words_of_text
+from clipsearch.training.word_parts import pieces_of_word, words_of_text
+from clipsearch.training.word_regression import fit_words
 from clipsearch.types import Floats, Ids
 
 # Dogs lie near the first axis, cats near the second, and snow moves both towards the third.
