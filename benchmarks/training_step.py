@@ -121,7 +121,7 @@ def clipsearch_steps(case: Case) -> None:
     from clipsearch.training.anchoring import DRAWN, anchor_to
     from clipsearch.training.fitting import Pace, fit, make_optimizer
     from clipsearch.training.losses import make_loss
-    from clipsearch.training.objective import PairObjective
+    from clipsearch.training.objective import PairObjective, TextTerm
     from clipsearch.training.processes import compute_with
     from clipsearch.training.shipping import parameter_count
     from clipsearch.training.tokens import tokenize_with
@@ -160,21 +160,21 @@ def clipsearch_steps(case: Case) -> None:
     if settings.stored_views:
         with torch.no_grad():
             batches = [replace(b, images=plain.encode_image(b.images)) for b in batches]
-    anchor = None
+    terms = []
     if settings.anchor:
         from clipsearch.finetuning.measuring import general_prompts
 
         tokenize = tokenize_with(loaded.tokenizer, loaded.context_length)
         drawn = min(DRAWN, 2 * case.batch)
         anchor = anchor_to(general_prompts(), tokenize, plain.encode_text, device, drawn)
+        terms = [TextTerm(anchor, settings.anchor)]
     objective = PairObjective(
         model,
         loss,
         device,
         precision=settings.precision,
         chunk=settings.chunk,
-        anchor=anchor,
-        anchor_weight=settings.anchor,
+        text_terms=terms,
         images_are_stored=settings.stored_views > 0,
     )
     trainee = Trainee(model, loss, make_optimizer(groups, loss, settings.weight_decay))
