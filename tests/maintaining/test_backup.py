@@ -198,6 +198,20 @@ def test_a_disk_that_is_full_is_one_line_and_leaves_nothing(album: Album, tmp_pa
     assert names(place) == []
 
 
+def test_a_disk_that_is_full_for_sqlite_is_a_full_disk(
+    album: Album, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(backup, "_copy", refused)
+    with pytest.raises(
+        StorageError, match=r"copy cannot be written \(database or disk is full\)"
+    ) as told:
+        make(album, tmp_path / "copy")
+    assert "Free some space" in told.value.remedy
+
+
 def test_a_failing_disk_is_one_line_and_leaves_nothing(
     album: Album, tmp_path: Path, fail_at: Callable[[str], None]
 ) -> None:
