@@ -61,7 +61,8 @@ class Settings:
     once (0: all); `accumulate` batches a step; `recompute` activations instead of keeping them;
     `precision` of the towers; `average` the decay of the weights' average (0: none);
     `anchor`: the weight of the loss that holds general prompts where they were (0: none);
-    `words`: that of the loss that teaches what the captions' words mean by themselves (0: none);
+    `words`: that of the loss that teaches what the captions' words mean by themselves (0: none),
+    beside which the pairs' loss counts a tenth;
     `stored_views`: how often each photo is encoded before training, when the image tower is locked
     (0: photos are encoded in each step); `judge_every` so many epochs;
     `frozen_norms` keep running means as they are; `forgetting` the most that may be lost of what
@@ -168,8 +169,8 @@ def resolve(kind: Kind, wishes: Wishes, found: Circumstances) -> Settings:
     forgot next to nothing. The weights of the texts' two losses were chosen on its validation
     photos, anchor/words: 20/0 reached a mean recall of 22.0 %, 20/10 24.6 % (both at half of the
     rate), 60/10 28.3 %, 60/30 30.6 %, 120/30 31.6 % while it forgot less; for the fifth edition of
-    `starter` 240/30 was better than 120/30. Since words are compared by the scores of photos, 90/30
-    and 600/30 were no better than that.
+    `starter` 240/30 was better than 120/30. With words compared by the scores of photos, 90/30 and
+    600/30 were no better than that (one run each).
     """
     few = kind == "finetune" and found.photos < _FEW
     tune = wishes.tune or ("text" if few else "all")

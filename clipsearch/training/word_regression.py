@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from clipsearch.training.word_parts import Parts, parts_of, unit_or_zero
+from clipsearch.training.word_features import WordFeatures, unit_or_zero, word_features
 from clipsearch.types import Floats, Ids
 
 _BLOCK = 4_096
@@ -20,20 +20,20 @@ _SOFTNESS = 1.0
 
 @dataclass(frozen=True)
 class WordRegression:
-    """Ridge regression from the words of a caption and their pieces to the embedding of its photo.
+    """Ridge regression from a caption's words and character n-grams to the embedding of its photo.
 
-    A text is the vector x of its `Parts`. With the photos' unit rows y whitened by P, W makes
-    sum |x W - y P|^2 + penalty |W|^2 least; a text then lies at x W P^T, scaled to length 1.
+    A text is the vector x of its `WordFeatures`. With the photos' unit rows y whitened by P, W
+    makes sum |x W - y P|^2 + penalty |W|^2 least; a text then lies at x W P^T, scaled to length 1.
     Sources: Hoerl and Kennard, "Ridge Regression", Technometrics 1970; the whitening is that of
     canonical correlation (Hotelling, 1936), softened.
     """
 
-    parts: Parts
-    towards: Floats  # [parts, dim], W P^T
+    features: WordFeatures
+    towards: Floats  # [features, dim], W P^T
 
     def rows(self, texts: Sequence[str]) -> Floats:
         """Unit rows [n, dim]; zeros for a text of which nothing is known."""
-        return unit_or_zero(self.parts.vectors(texts) @ self.towards)
+        return unit_or_zero(self.features.vectors(texts) @ self.towards)
 
 
 def fit_words(
@@ -44,35 +44,35 @@ def fit_words(
     `texts[i]` belongs to photo `owner[i]`, a row of `photos` [n, dim] of unit length. What no two
     photos share is not learned: without anything else, every text lies nowhere.
     """
-    parts = parts_of(texts, owner)
+    features = word_features(texts, owner)
     whitening = _whitening(photos)  # [dim, dim]
     white = unit_or_zero(photos @ whitening)
-    solve = _solve_by_texts if len(texts) <= len(parts.weights) else _solve_by_parts
+    solve = _solve_by_texts if len(texts) <= len(features.weights) else _solve_by_features
     return [
-        WordRegression(parts, np.asarray(answer @ whitening.T, dtype=np.float32))
-        for answer in solve(parts, texts, white[owner], penalties)
+        WordRegression(features, np.asarray(answer @ whitening.T, dtype=np.float32))
+        for answer in solve(features, texts, white[owner], penalties)
     ]
 
 
 def _solve_by_texts(
-    parts: Parts, texts: Sequence[str], targets: Floats, penalties: Sequence[float]
+    features: WordFeatures, texts: Sequence[str], targets: Floats, penalties: Sequence[float]
 ) -> Iterator[NDArray[np.floating[Any]]]:
-    """W [parts, dim] for each penalty: X^T (X X^T + penalty)^-1 Y, cheap for few texts."""
-    x = parts.vectors(texts).astype(np.float64)  # [texts, parts]
+    """W [features, dim] for each penalty: X^T (X X^T + penalty)^-1 Y, cheap for few texts."""
+    x = features.vectors(texts).astype(np.float64)  # [texts, features]
     products = x @ x.T  # [texts, texts]
     for penalty in penalties:
         yield x.T @ np.linalg.solve(products + penalty * np.eye(len(texts)), targets)
 
 
-def _solve_by_parts(
-    parts: Parts, texts: Sequence[str], targets: Floats, penalties: Sequence[float]
+def _solve_by_features(
+    features: WordFeatures, texts: Sequence[str], targets: Floats, penalties: Sequence[float]
 ) -> Iterator[NDArray[np.floating[Any]]]:
     """The same as (X^T X + penalty)^-1 X^T Y, of which no side grows with the texts."""
-    size = len(parts.weights)
+    size = len(features.weights)
     products = np.zeros((size, size))
     toward = np.zeros((size, targets.shape[1]))
     for start in range(0, len(texts), _BLOCK):
-        x = parts.vectors(texts[start : start + _BLOCK])
+        x = features.vectors(texts[start : start + _BLOCK])
         products += x.T @ x
         toward += x.T @ targets[start : start + _BLOCK]
     for penalty in penalties:

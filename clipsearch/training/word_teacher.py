@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
 from clipsearch.metrics.ranks import mean_recall_of_both, retrieval_ranks
-from clipsearch.training.word_parts import words_of_text
+from clipsearch.training.word_features import words_of_text
 from clipsearch.training.word_regression import fit_words
 from clipsearch.types import Floats, Ids
 
@@ -24,7 +24,6 @@ DRAWN = 256
 FEWEST_PHOTOS = 40
 _PENALTIES = (3.0, 10.0, 30.0, 100.0)
 _FOLDS = 4
-_BLOCK = 256
 _MOST_WORDS = 30
 
 
@@ -76,9 +75,9 @@ class WordTeacher:
         """`photos` [n, dim] are the unit rows that texts are to rank."""
         self._regression, self._captions = regression, list(captions)
         self._tokenize, self._device, self._drawn = tokenize, device, drawn
-        # Y = QR with orthonormal columns in Q: lengths and angles of Y t are those of R t.
-        upper: Tensor = torch.linalg.qr(torch.from_numpy(photos), mode="r").R  # [<= dim, dim]
-        self._ranking = upper.T.to(device)
+        # Y = QR with orthonormal columns in Q: lengths and angles of Y t are those of R t, and R has
+        # at most dim rows.
+        self._photos = torch.linalg.qr(torch.from_numpy(photos), mode="r").R.to(device)  # [m, dim]
 
     def loss(self, encode_text: Callable[[Tensor], Tensor]) -> Tensor:
         """A scalar in 0..2. Which captions are drawn depends on torch's random numbers."""
@@ -96,16 +95,15 @@ class WordTeacher:
         now = encode_text(self._tokenize(texts).to(self._device))  # [drawn, dim]
         if not known.any():
             return 0 * now.sum()
-        return scores_apart(now[known], places[known], self._ranking)
+        return scores_apart(now[known], places[known], self._photos)
 
 
-def scores_apart(texts: Tensor, places: Tensor, ranking: Tensor) -> Tensor:
+def scores_apart(texts: Tensor, places: Tensor, photos: Tensor) -> Tensor:
     """1 - the cosine of two tables of scores, each table taken as one vector.
 
-    `texts` and `places` are [n, dim], `ranking` [dim, m] of which a text's row makes its scores for
-    m photos, or anything with the same angles.
+    `texts` and `places` [n, dim] are rows of the same n texts, `photos` [m, dim] what they score.
     """
-    return 1 - cosine_similarity((texts @ ranking).flatten(), (places @ ranking).flatten(), dim=0)
+    return 1 - cosine_similarity((texts @ photos.T).flatten(), (places @ photos.T).flatten(), dim=0)
 
 
 def altered(text: str, other: str, rng: np.random.Generator) -> str:

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from clipsearch.training.word_parts import pieces_of_word, words_of_text
+from clipsearch.training.word_features import character_ngrams, words_of_text
 from clipsearch.training.word_regression import fit_words
 from clipsearch.types import Floats, Ids
 
@@ -24,7 +24,7 @@ def test_words_of_several_scripts() -> None:
     assert words_of_text("собака бежит") == ["собака", "бежит"]
 
 
-def slow_pieces(word: str) -> list[str]:
+def slow_ngrams(word: str) -> list[str]:
     """Three and four letters in a row, of a word with its ends marked."""
     ends = [*"<", *word, *">"]
     threes = ["".join(three) for three in zip(ends, ends[1:], ends[2:], strict=False)]
@@ -32,14 +32,14 @@ def slow_pieces(word: str) -> list[str]:
     return [*threes, *fours] if len(word) > 2 else []
 
 
-def test_pieces_are_runs_of_letters_with_the_ends_marked() -> None:
-    assert pieces_of_word("dog") == ["<do", "dog", "og>", "<dog", "dog>"]
-    assert pieces_of_word("犬") == pieces_of_word("in") == []
+def test_ngrams_are_runs_of_letters_with_the_ends_marked() -> None:
+    assert character_ngrams("dog") == ["<do", "dog", "og>", "<dog", "dog>"]
+    assert character_ngrams("犬") == character_ngrams("in") == []
 
 
 def slowly(texts: list[str], owner: Ids, penalty: float) -> tuple[list[str], np.ndarray]:
     has = [words_of_text(t) for t in texts]
-    has = [words + [f"#{piece}" for word in words for piece in slow_pieces(word)] for words in has]
+    has = [words + [f"#{ngram}" for word in words for ngram in slow_ngrams(word)] for words in has]
     photos_with = {
         w: {photo for other, photo in zip(has, owner, strict=True) if w in other}
         for words in has
@@ -72,12 +72,12 @@ def slowly(texts: list[str], owner: Ids, penalty: float) -> tuple[list[str], np.
 
 
 @pytest.mark.parametrize("penalty", [0.1, 10.0])
-@pytest.mark.parametrize("times", [1, 9])  # fewer texts than words and pieces, and more
+@pytest.mark.parametrize("times", [1, 9])  # fewer texts than words and n-grams, and more
 def test_equals_least_squares_with_the_penalty_as_rows(penalty: float, times: int) -> None:
     texts, owner = TEXTS * times, np.tile(OWNER, times)
     fitted = fit_words(texts, owner, PHOTOS, [99.0, penalty])[1]
     words, towards = slowly(texts, owner, penalty)
-    assert list(fitted.parts.position) == words
+    assert list(fitted.features.position) == words
     assert (len(texts) > len(words)) == (times > 1)
     assert [w for w in words if w[0] != "#"] == ["a", "cat", "dog", "in", "snow"]
     assert "#<dog" in words
@@ -100,7 +100,7 @@ def test_a_text_of_unknown_words_lies_nowhere() -> None:
 def test_a_word_of_one_photo_alone_is_not_learned_however_often_it_is_said() -> None:
     texts = ["rex", "rex rex", "rex the dog", "a dog"]
     fitted = fit_words(texts, np.array([0, 0, 0, 1]), PHOTOS[:2], [1.0])[0]
-    assert list(fitted.parts.position) == ["dog", "#<do", "#<dog", "#dog", "#dog>", "#og>"]
+    assert list(fitted.features.position) == ["dog", "#<do", "#<dog", "#dog", "#dog>", "#og>"]
 
 
 def test_captions_without_a_common_word_teach_nothing() -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from clipsearch.training.word_parts import words_of_text
+from clipsearch.training.word_features import words_of_text
 from clipsearch.training.word_regression import fit_words
 from clipsearch.training.word_teacher import (
     WordsFound,
