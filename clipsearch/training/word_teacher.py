@@ -75,8 +75,8 @@ class WordTeacher:
         """`photos` [n, dim] are the unit rows that texts are to rank."""
         self._regression, self._captions = regression, list(captions)
         self._tokenize, self._device, self._drawn = tokenize, device, drawn
-        # Y = QR with orthonormal columns in Q: lengths and angles of Y t are those of R t, and R has
-        # at most dim rows.
+        # Y = QR with orthonormal columns in Q: lengths and angles of Y t are those of R t, and no
+        # more than dim rows.
         self._photos = torch.linalg.qr(torch.from_numpy(photos), mode="r").R.to(device)  # [m, dim]
 
     def loss(self, encode_text: Callable[[Tensor], Tensor]) -> Tensor:
