@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 SHOWN_FINDINGS = 3
 _SHOWN_LABELS = 8
+# Findings that are called by a thing, of which there may be several.
+_NOUNS: "frozenset[FindingKind]" = frozenset({"empty caption", "repeated row", "long caption"})
 # What follows from a finding where its name does not say it.
 _CONSEQUENCES: "dict[FindingKind, str]" = {
     "two labels": ", both kept",
@@ -88,7 +90,8 @@ class Shown:
             shown = report.examples(kind, SHOWN_FINDINGS)
             some = "; ".join(f"{visible(f.photo)}: {visible(f.detail)}" for f in shown)
             more = " ..." if count > len(shown) else ""
-            note(f"  {count:,} {kind}{_CONSEQUENCES.get(kind, '')}: {some}{more}")
+            found = counted(count, kind) if kind in _NOUNS else f"{count:,} {kind}"
+            note(f"  {found}{_CONSEQUENCES.get(kind, '')}: {some}{more}")
         if event.near_duplicates:
             pairs = counted(event.near_duplicates, "pair")
             note(f"  {pairs} of near-duplicates: kept on one side of the division")

@@ -63,6 +63,7 @@ class CheckpointSource:
 Source = TagSource | HubSource | LocalSource | CheckpointSource
 
 _HUB_PREFIX = "hf-hub:"
+_REMEDY = "Check the path; clipsearch models lists those that have a name"
 
 
 def resolve(name: str, starter_dir: Path) -> Source:
@@ -121,7 +122,7 @@ def _from_hub(name: str) -> HubSource:
 def _from_checkpoint(architecture: str, path: Path) -> CheckpointSource:
     weights = path.expanduser().resolve()
     if not architecture or not os.path.isfile(weights):
-        raise UsageError(f"there is no checkpoint file {str(path)!r}")
+        raise UsageError(f"there is no checkpoint file {str(path)!r}", _REMEDY)
     return CheckpointSource(f"{architecture}@{weights}", architecture, weights)
 
 
@@ -142,7 +143,7 @@ def _from_path(path: Path) -> LocalSource:
         return LocalSource(str(absolute), absolute)
     if os.path.isfile(absolute):
         return LocalSource(str(absolute), absolute.parent, absolute)
-    raise UsageError(f"there is no model directory or checkpoint file {str(path)!r}")
+    raise UsageError(f"there is no model directory or checkpoint file {str(path)!r}", _REMEDY)
 
 
 def _is_run(directory: Path) -> bool:

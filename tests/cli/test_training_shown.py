@@ -47,3 +47,6 @@ def test_a_finding_says_what_follows_from_it(capsys: pytest.CaptureFixture[str])
     found = report(photos, Finding("long caption", "a.jpg", "a very long"))
     lines = told(capsys, Checked(found, 0, (20, 10, 10)))
     assert lines[1] == "  1 long caption, of which only the beginning is read: a.jpg: a very long"
+    two = [Finding("long caption", "a.jpg", "long"), Finding("long caption", "b.jpg", "long")]
+    lines = told(capsys, Checked(report(photos, *two), 0, (20, 10, 10)))
+    assert lines[1].startswith("  2 long captions, of which")
