@@ -24,10 +24,11 @@ from photo_sets import album_photos, near_duplicates, read_set, thumbnails
 from safetensors.torch import load_file
 from torch import Tensor
 from torch.multiprocessing.spawn import spawn
+from torch.nn.functional import normalize
 
 from clipsearch.training.averaging import MovingAverage
 from clipsearch.training.batches import LabelledPhotos, PhotoPool, TextSampler
-from clipsearch.training.captions import all_captions, words_of
+from clipsearch.training.captions import all_captions, words_of, zero_shot_prompts
 from clipsearch.training.checkpoints import latest_checkpoint, load_checkpoint, save_checkpoint
 from clipsearch.training.colours import ColourTexts, all_colour_captions
 from clipsearch.training.concepts import Concept, concept_of_label, read_concepts
@@ -42,6 +43,7 @@ from clipsearch.training.loop import (
 )
 from clipsearch.training.prototypes import Prototypes
 from clipsearch.training.schedule import SizeStage
+from clipsearch.training.teacher import Teacher
 from clipsearch.training.vocabulary import CompactTokens, trimmed, used_tokens
 
 CONCEPTS = Path(__file__).parent.parent / "data" / "labels" / "concepts.tsv"
@@ -59,6 +61,8 @@ REPEATS = {
     "catdog": 1.5,
 }
 HELD_OUT = ("mini", "tiny", "caltech", "scenes", "grocery", "clothing")
+# Logits of the teacher, and of prototypes that begin where it places the concepts.
+TEACHER_SCALE = 42.0
 CHECKPOINT_SECONDS = 240
 
 
@@ -98,6 +102,7 @@ class Options:
     workers: int
     seed: int
     weights: Path | None
+    teacher: Path | None
 
 
 def kept_photos(data: Path, name: str, cache: Path) -> NDArray[np.bool_]:
@@ -148,6 +153,28 @@ class CaptionTokens:
         return trimmed(rows, self._end)
 
 
+def read_clip(folder: Path, towers: Architecture) -> open_clip.CLIP:
+    """The model that an earlier run exported."""
+    clip = open_clip.CLIP(**towers)
+    clip.load_state_dict(load_file(folder / "open_clip_model.safetensors"))
+    return clip
+
+
+def read_teacher(
+    folder: Path, towers: Architecture, concepts: Sequence[Concept], photographed: NDArray[np.int64]
+) -> tuple[Teacher, Tensor]:
+    """An exported model as teacher, and where it places the photographed concepts, by their names:
+    [concepts, embed_dim] of length 1."""
+    clip = read_clip(folder, towers).eval()
+    tokenizer = open_clip.SimpleTokenizer(context_length=CONTEXT_LENGTH)
+    prompts = [zero_shot_prompts(concepts[i]) for i in photographed]
+    with torch.no_grad():
+        means = [clip.encode_text(tokenizer(p), normalize=True).mean(dim=0) for p in prompts]
+        vectors = normalize(torch.stack(means), dim=-1)
+        teacher = Teacher(clip.to(memory_format=torch.channels_last), vectors, TEACHER_SCALE)
+    return teacher, vectors
+
+
 def run_worker(worker: int, options: Options) -> None:
     """One of `workers` equal processes, each on one core with its own share of every batch."""
     torch.set_num_threads(1 if options.workers > 1 else os.cpu_count() or 1)
@@ -165,9 +192,13 @@ def run_worker(worker: int, options: Options) -> None:
     towers = architecture(options.tower)
     clip = open_clip.CLIP(**towers)
     if options.weights is not None:
-        clip.load_state_dict(load_file(options.weights / "open_clip_model.safetensors"))
+        clip = read_clip(options.weights, towers)
     clip.token_embedding = captions.tokens.shrink(clip.token_embedding)
     prototypes = Prototypes(len(sampler.photographed), towers["embed_dim"])
+    teacher = None
+    if options.teacher is not None:
+        teacher, vectors = read_teacher(options.teacher, towers, concepts, sampler.photographed)
+        prototypes.start_from(vectors, TEACHER_SCALE)
     learner = Learner(clip, prototypes).to(memory_format=torch.channels_last)
     schedule = Schedule(
         minutes=options.minutes,
@@ -201,7 +232,7 @@ def run_worker(worker: int, options: Options) -> None:
         export_open_clip(folder, exported.get_submodule("clip"), towers, captions.tokens, size)
         (folder / "vocabulary.txt").write_text("\n".join(captions.words) + "\n", encoding="utf-8")
 
-    reports = train(learner, average, optimizer, batches, schedule, start)
+    reports = train(learner, teacher, average, optimizer, batches, schedule, start)
     follow(reports, save if worker == 0 else None, options.out / "log.tsv")
 
 
@@ -214,6 +245,7 @@ def follow(reports: Iterable[Report], save: Callable[[Report], None] | None, log
         line = (
             f"step {report.step} {report.progress:.1%} captions {report.captions_loss:.3f} "
             f"concepts {report.concepts_loss:.3f} kinds {report.kinds_loss:.3f} "
+            f"mixed {report.mixed_loss:.3f} taught {report.taught_loss:.3f} "
             f"accuracy {report.accuracy:.3f} "
             f"lr {report.learning_rate:.2e} {report.size}px {report.rate:.0f}/s "
             f"{report.photos_seen} seen {report.seconds_left / 60:.0f} min left"
@@ -242,6 +274,7 @@ def parse(arguments: Sequence[str]) -> Options:
     parser.add_argument("--workers", type=int, default=2, help="processes, one core each")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--weights", type=Path, help="exported model a new run begins with")
+    parser.add_argument("--teacher", type=Path, help="exported model to learn from as well")
     given = parser.parse_args(arguments)
     stages = [part.split(":") for part in given.sizes.split(",")]
     return Options(
@@ -256,6 +289,7 @@ def parse(arguments: Sequence[str]) -> Options:
         given.workers,
         given.seed,
         given.weights,
+        given.teacher,
     )
 
 

@@ -81,6 +81,10 @@ class ConceptTruth:
     positive: Tensor
     ignored: Tensor
 
+    def after(self, first: int) -> "ConceptTruth":
+        """The same without the first photos."""
+        return ConceptTruth(self.positive[first:], self.ignored[first:])
+
 
 class TextSampler:
     """Draws captions for the concepts of a batch, some others as negatives, and some kinds."""

@@ -25,8 +25,13 @@ from clipsearch.training.losses import (
     pairwise_sigmoid,
     symmetric_multi_positive_softmax,
 )
+from clipsearch.training.photo_mixing import Mixture, mix_photos, mixed_softmax
 from clipsearch.training.prototypes import Prototypes
 from clipsearch.training.schedule import SizeStage, size_at, warmup_cosine
+from clipsearch.training.teacher import Teacher, divergence
+
+# Weights beside the softmax over captions, and over prototypes, which count 1.
+_KINDS, _TAUGHT = 0.2, 2.0
 
 
 class TrainingDivergedError(RuntimeError):
@@ -56,11 +61,14 @@ class Schedule:
 
 class Losses(NamedTuple):
     """How a batch was judged, scalars: softmax over captions, softmax over prototypes, sigmoid of
-    kinds and colours, and the share of photos whose best caption is right."""
+    kinds and colours, softmax over the prototypes of mixed photos, divergence from the teacher, and
+    the share of photos whose best caption is right."""
 
     captions: Tensor
     concepts: Tensor
     kinds: Tensor
+    mixed: Tensor
+    taught: Tensor
     accuracy: Tensor
 
 
@@ -73,6 +81,8 @@ class Report:
     captions_loss: float
     concepts_loss: float
     kinds_loss: float
+    mixed_loss: float
+    taught_loss: float
     accuracy: float
     learning_rate: float
     size: int
@@ -107,17 +117,13 @@ class Learner(nn.Module):
         self.kinds = KindsHead()
         self.prototypes = prototypes
 
-    def losses(
-        self, images: Tensor, tokens: Tensor, texts: TextBatch, shown: ConceptTruth
-    ) -> Losses:
-        """What a batch is judged by.
-
-        `images` [n, 3, size, size] normalised; `tokens` [m, length], one row for each caption;
-        `shown` [n, concepts], in the order of the prototypes.
-        """
-        image = self.clip.encode_image(images, normalize=True).float()  # type: ignore[operator]
-        text = encode_short_text(self.clip, tokens).float()
-        cosines = image @ text.T  # [n, m]
+    def losses(self, batch: "Batch", judged: Tensor | None) -> Losses:
+        """What a batch is judged by; `judged` [n, concepts] are a teacher's probabilities."""
+        texts, shown = batch.texts, batch.shown
+        image = self.clip.encode_image(batch.images, normalize=True).float()  # type: ignore[operator]
+        text = encode_short_text(self.clip, batch.tokens).float()
+        whole = len(texts.positive)
+        cosines = image[:whole] @ text.T  # [whole, m]
         split = texts.concept_count
         logits = cosines[:, :split] * self.clip.get_parameter("logit_scale").exp()
         positive, ignored = texts.positive, texts.ignored
@@ -127,10 +133,15 @@ class Learner(nn.Module):
         kinds = pairwise_sigmoid(
             self.kinds(cosines[:, split:]), positive[:, split:], ignored[:, split:]
         )
-        of_concepts = multi_positive_softmax(self.prototypes(image), shown.positive, shown.ignored)
+        concepts = self.prototypes(image)  # [n, concepts]
+        of_concepts = multi_positive_softmax(
+            concepts[:whole], shown.positive[:whole], shown.ignored[:whole]
+        )
+        mixed = mixed_softmax(concepts[whole:], shown.after(whole), batch.mixture)
+        taught = divergence(judged, concepts) if judged is not None else torch.zeros(())
         best = logits.masked_fill(ignored[:, :split], -1e4).argmax(dim=1, keepdim=True)
         accuracy = positive[:, :split].gather(1, best).float().mean()
-        return Losses(contrastive, of_concepts, kinds, accuracy)
+        return Losses(contrastive, of_concepts, kinds, mixed, taught, accuracy)
 
 
 def encode_short_text(clip: nn.Module, tokens: Tensor) -> Tensor:
@@ -164,12 +175,18 @@ def make_optimizer(learner: nn.Module, weight_decay: float) -> torch.optim.AdamW
 
 @dataclass(frozen=True)
 class Batch:
-    """One worker's share of a step."""
+    """One worker's share of a step.
+
+    `images` [n, 3, size, size] normalised: first those that `texts` speaks of, then mixed ones;
+    `tokens` [m, length], one row for each caption; `shown` [n, concepts] in the order of the
+    prototypes, of mixed photos before they were mixed.
+    """
 
     images: Tensor
     tokens: Tensor
     texts: TextBatch
     shown: ConceptTruth
+    mixture: Mixture
     size: int
 
 
@@ -199,12 +216,14 @@ class BatchMaker:
         pixels = some_without_colour(pixels, self._schedule.seed, epoch, indices)
         rng = np.random.default_rng([self._schedule.seed, step, self._worker])
         concepts = self._pool.concepts[indices]
+        whole = len(pixels) - len(pixels) // 2
         # Colours are judged as the photo is shown in this step: cropped, lightened or made grey.
-        coloured = self._colours.draw(concepts, colour_truth(pixels), rng)
-        texts = self._sampler.draw(concepts, rng).and_colours(coloured)
+        coloured = self._colours.draw(concepts[:whole], colour_truth(pixels[:whole]), rng)
+        texts = self._sampler.draw(concepts[:whole], rng).and_colours(coloured)
+        pixels[whole:], mixture = mix_photos(pixels[whole:], rng)
         images = normalise(pixels).contiguous(memory_format=torch.channels_last)
         shown = self._sampler.truth(concepts)
-        return Batch(images, self._tokenize(texts.captions), texts, shown, size)
+        return Batch(images, self._tokenize(texts.captions), texts, shown, mixture, size)
 
     def _indices(self, step: int) -> tuple[int, NDArray[np.int64]]:
         per_step = self._schedule.batch_size * self._workers
@@ -222,16 +241,17 @@ class BatchMaker:
 
 def train(
     learner: Learner,
+    teacher: Teacher | None,
     average: MovingAverage,
     optimizer: torch.optim.Optimizer,
     batches: BatchMaker,
     schedule: Schedule,
     start: dict[str, int | float],
-    kinds_weight: float = 0.2,
     report_every: int = 50,
 ) -> Iterator[Report]:
     """Train until the schedule ends, yielding a report every `report_every` steps.
 
+    `teacher` judges every photo as it is shown; without one its loss is 0.
     With torch.distributed initialised, gradients are averaged over the workers, and so is the
     clock, so that all of them agree on the learning rate. `start` holds "step" and "seconds" of
     the checkpoint resumed from (0 and 0 for a new run). Raises TrainingDivergedError as soon as
@@ -253,7 +273,7 @@ def train(
             learning_rate = warmup_cosine(progress, schedule.peak, schedule.warmup)
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate
-            values = _backward(learner, optimizer, batch, kinds_weight)
+            values = _backward(learner, teacher, optimizer, batch)
             elapsed = seconds_before + time.monotonic() - began
             values, elapsed = _average_over_workers(parameters, values, elapsed)
             if not bool(torch.isfinite(values).all()):
@@ -268,10 +288,11 @@ def train(
             sums, steps_summed = sums + values, steps_summed + 1
             if step % report_every == 0 or progress >= 1.0:
                 now = time.monotonic()
-                captions, concepts, kinds, accuracy = (sums / steps_summed).tolist()
+                captions, concepts, kinds, mixed, taught, accuracy = (sums / steps_summed).tolist()
                 per_second = steps_summed / max(now - last_report, 1e-9)
                 yield Report(
-                    step, progress, captions, concepts, kinds, accuracy, learning_rate, batch.size,
+                    step, progress, captions, concepts, kinds, mixed, taught, accuracy,
+                    learning_rate, batch.size,
                     per_second * schedule.batch_size * workers,
                     elapsed * (1 - progress) / max(progress, 1e-9),
                     step * schedule.batch_size * workers,
@@ -286,13 +307,15 @@ def _progress(schedule: Schedule, step: int, seconds: float) -> float:
 
 
 def _backward(
-    learner: Learner, optimizer: torch.optim.Optimizer, batch: Batch, kinds_weight: float
+    learner: Learner, teacher: Teacher | None, optimizer: torch.optim.Optimizer, batch: Batch
 ) -> Tensor:
-    """Gradients of one batch; returns its Losses as one tensor [4]."""
+    """Gradients of one batch; returns its Losses as one tensor."""
     optimizer.zero_grad(set_to_none=True)
+    judged = teacher.judge(batch.images) if teacher is not None else None
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        losses = learner.losses(batch.images, batch.tokens, batch.texts, batch.shown)
-    loss = losses.captions + losses.concepts + kinds_weight * losses.kinds
+        losses = learner.losses(batch, judged)
+    loss = losses.captions + losses.concepts + losses.mixed
+    loss = loss + _KINDS * losses.kinds + _TAUGHT * losses.taught
     loss.backward()  # type: ignore[no-untyped-call]
     return torch.stack(losses).detach()
 

@@ -25,6 +25,12 @@ class Prototypes(nn.Module):
         self.vectors = nn.Parameter(torch.randn(concepts, embed_dim) * 0.02)
         self.logit_scale = nn.Parameter(torch.tensor(math.log(20.0)))
 
+    def start_from(self, vectors: Tensor, logit_scale: float) -> None:
+        """Begin with these directions [concepts, embed_dim] instead of random ones."""
+        with torch.no_grad():
+            self.vectors.copy_(vectors)
+            self.logit_scale.fill_(math.log(logit_scale))
+
     def unit(self) -> Tensor:
         """The directions [concepts, embed_dim], each of length 1."""
         return normalize(self.vectors, dim=-1)

@@ -24,7 +24,14 @@ def saved(run: TinyRun, folder: Path, step: int) -> Path:
 
 def advance(run: TinyRun, start: dict[str, int | float], steps: int) -> None:
     reports = train(
-        run.learner, run.average, run.optimizer, run.batches, run.schedule, start, report_every=1
+        run.learner,
+        None,
+        run.average,
+        run.optimizer,
+        run.batches,
+        run.schedule,
+        start,
+        report_every=1,
     )
     for _ in itertools.islice(reports, steps):
         pass

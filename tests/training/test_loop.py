@@ -6,7 +6,9 @@ from pathlib import Path
 import open_clip
 import pytest
 import torch
+from torch import Tensor
 
+from clipsearch.training.augment import MEAN, STD
 from clipsearch.training.export import export_open_clip
 from clipsearch.training.loop import (
     Report,
@@ -15,13 +17,14 @@ from clipsearch.training.loop import (
     train,
 )
 from clipsearch.training.losses import MAX_LOGIT_SCALE
+from clipsearch.training.teacher import Teacher
 from tests.training.tiny_model import ARCHITECTURE, COMPACT, TinyRun, tokens_of
 
 
-def run_all(run: TinyRun) -> list[Report]:
+def run_all(run: TinyRun, teacher: Teacher | None = None) -> list[Report]:
     start: dict[str, int | float] = {"step": 0, "seconds": 0.0}
     return list(
-        train(run.learner, run.average, run.optimizer, run.batches, run.schedule, start,
+        train(run.learner, teacher, run.average, run.optimizer, run.batches, run.schedule, start,
               report_every=10)
     )  # fmt: skip
 
@@ -30,9 +33,44 @@ def test_red_and_blue_are_told_apart_after_a_few_steps() -> None:
     reports = run_all(TinyRun(steps=40))
     assert reports[-1].captions_loss < 0.5 * reports[0].captions_loss
     assert reports[-1].concepts_loss < 0.5 * reports[0].concepts_loss
+    assert reports[-1].mixed_loss < reports[0].mixed_loss
+    assert reports[-1].taught_loss == 0.0
     assert reports[-1].accuracy > 0.95
     assert reports[-1].progress == 1.0
     assert reports[-1].photos_seen == 40 * 8
+
+
+@pytest.mark.parametrize("step", [1, 2, 3])  # without a photo made black and white
+def test_the_second_half_of_a_batch_is_mixed_as_it_says(step: int) -> None:
+    batch = TinyRun(steps=1).batches.make(step, 16)
+    pixels = batch.images * torch.tensor(STD)[:, None, None] + torch.tensor(MEAN)[:, None, None]
+    red, blue = pixels[:, 0].mean(dim=(1, 2)), pixels[:, 2].mean(dim=(1, 2))
+    own = batch.shown.positive[:, 0].float()  # 1 for red, 0 for blue
+    share, partner = batch.mixture.share, batch.mixture.partner
+    expected = torch.cat([own[:4], share * own[4:] + (1 - share) * own[4:][partner]])
+    assert torch.allclose(red / (red + blue), expected, atol=0.2)
+
+
+def test_texts_speak_of_the_photos_that_are_not_mixed() -> None:
+    batch = TinyRun(steps=1).batches.make(0, 16)
+    assert len(batch.images) == len(batch.shown.positive) == 8
+    assert batch.texts.positive.shape[0] == 4
+    red = ["red" in caption for caption in batch.texts.captions[: batch.texts.concept_count]]
+    named_red = batch.texts.positive[:, red.index(True)]
+    assert torch.equal(named_red, batch.shown.positive[:4, 0])
+
+
+def test_a_teacher_is_followed_where_labels_say_otherwise() -> None:
+    class SaysBlue(Teacher):
+        def __init__(self) -> None: ...
+
+        def judge(self, images: Tensor) -> Tensor:
+            return torch.tensor([[0.0, 1.0]]).expand(len(images), 2)
+
+    taught, alone = TinyRun(steps=30), TinyRun(steps=30)
+    reports = run_all(taught, SaysBlue())
+    assert reports[-1].taught_loss < 0.7 * reports[0].taught_loss
+    assert reports[-1].concepts_loss > 2 * run_all(alone)[-1].concepts_loss
 
 
 def test_a_loss_that_is_not_finite_stops_before_the_weights_change() -> None:
