@@ -18,11 +18,13 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 
 OLDEST_PYTHON = (3, 11)
 ROOT = os.path.dirname(os.path.abspath(__file__))
 COULD_NOT_RUN = 6
+NEEDED = "12 GB while it installs, 7 GB afterwards"
 
 # What each command needs besides the package itself: extras and a dependency group.
 TEST_EXTRAS = ["demo", "heif", "raw", "multilingual"]
@@ -147,6 +149,7 @@ def install(environment: str, command: str) -> None:
     if code != 0:
         raise SetupError(
             f"pip could not install the packages. {last_error(log)} (all of it: {log})"
+            + advice(read(log), environment)
         )
 
 
@@ -165,6 +168,17 @@ def last_error(log: str) -> str:
     lines = [line.strip() for line in read(log).splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith("ERROR")]
     return (errors or lines or ["It said nothing."])[-1]
+
+
+def advice(log: str, environment: str) -> str:
+    """What to do about a disk that pip's output says is full; nothing about anything else."""
+    if "No space left on device" not in log:
+        return ""
+    # pip unpacks in the folder for temporary files what it then moves into the environment.
+    places = {environment, tempfile.gettempdir()}
+    free = (f"{place} has {shutil.disk_usage(place).free / 1e9:.1f} GB" for place in places)
+    now = ", ".join(sorted(free))
+    return f"\n    Make room and run this again: it takes {NEEDED}. Free now: {now}."
 
 
 def dependency_group(name: str) -> list[str]:

@@ -69,16 +69,19 @@ Method = Callable[[Lesson], Doubles]
 
 
 def zero_shot(lesson: Lesson) -> Doubles:
-    return (lesson.held_out @ lesson.words).astype(np.float64)
+    scores: Doubles = (lesson.held_out @ lesson.words).astype(np.float64)
+    return scores
 
 
 def prototype(lesson: Lesson) -> Doubles:
-    return (lesson.held_out @ lesson.examples.mean(axis=0)).astype(np.float64)
+    scores: Doubles = (lesson.held_out @ lesson.examples.mean(axis=0)).astype(np.float64)
+    return scores
 
 
 def centred_prototype(lesson: Lesson) -> Doubles:
     direction = lesson.examples.mean(axis=0) - lesson.library.mean(axis=0)
-    return (lesson.held_out @ direction).astype(np.float64)
+    scores: Doubles = (lesson.held_out @ direction).astype(np.float64)
+    return scores
 
 
 def ridge(lesson: Lesson) -> Doubles:
@@ -91,13 +94,15 @@ def ridge(lesson: Lesson) -> Doubles:
     x = x - weight @ x
     gram = (x.T * weight) @ x + 0.03 * np.eye(x.shape[1])
     direction: Doubles = np.linalg.solve(gram, (x.T * weight) @ y)
-    return lesson.held_out @ direction
+    scores: Doubles = lesson.held_out @ direction
+    return scores
 
 
 def tip_adapter(lesson: Lesson) -> Doubles:
     """The cache of Zhang et al. 2022 with beta 5.5, without words."""
     affinity = np.exp(-5.5 * (1 - lesson.held_out @ lesson.examples.T))
-    return affinity.sum(axis=1).astype(np.float64)
+    scores: Doubles = affinity.sum(axis=1).astype(np.float64)
+    return scores
 
 
 def taught(lesson: Lesson) -> Doubles:
@@ -232,17 +237,17 @@ def say_concepts(sets: list[Embedded], seeds: int) -> None:
         told = [n for n in names if (next(iter(METHODS)), n, k, 0) in precision]
         print(f"\nk = {k}: average precision in percent (spread over {seeds} seeds)\n")
         print(f"| method | {' | '.join(told)} |\n|---|{'---|' * len(told)}")
-        for method in METHODS:
+        for how in METHODS:
             cells = []
             for name in told:
-                means = [100 * np.mean(precision[method, name, k, seed]) for seed in range(seeds)]
+                means = [100 * np.mean(precision[how, name, k, seed]) for seed in range(seeds)]
                 cells.append(f"{np.mean(means):.1f} ± {np.std(means):.1f}")
-            print(f"| {method} | {' | '.join(cells)} |")
+            print(f"| {how} | {' | '.join(cells)} |")
     print("\nat the threshold, all sets: found / wrongly taken, in percent\n")
     print(f"| | {' | '.join(f'k = {k}' for k in EXAMPLES)} |\n|---|{'---|' * len(EXAMPLES)}")
-    for method in DECIDING:
-        rates = [np.mean(decided[method, k], axis=0) * 100 for k in EXAMPLES]
-        print(f"| {method} | {' | '.join(f'{own:.0f} / {other:.1f}' for own, other in rates)} |")
+    for how in DECIDING:
+        shares = [np.mean(decided[how, k], axis=0) * 100 for k in EXAMPLES]
+        print(f"| {how} | {' | '.join(f'{own:.0f} / {other:.1f}' for own, other in shares)} |")
 
 
 def say_counter(sets: list[Embedded], seeds: int) -> None:

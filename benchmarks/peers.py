@@ -54,6 +54,7 @@ def timed(
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
     )
+    assert process.stderr is not None
     reports: list[tuple[float, int]] = []
     said = b""
     while block := os.read(process.stderr.fileno(), 65536):
@@ -132,7 +133,8 @@ def _make_checkpoint(folder: Path) -> None:
             self.model = model
 
         def forward(self, tokens: torch.Tensor) -> torch.Tensor:
-            return self.model.encode_text(tokens)
+            rows: torch.Tensor = self.model.encode_text(tokens)
+            return rows
 
     for module, example, name in (
         (model.visual, torch.randn(2, 3, 256, 256), "visual.onnx"),

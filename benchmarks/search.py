@@ -24,13 +24,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+from machine import load_average, machine
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-from benchmarks.machine import load_average, machine
 from clipsearch.classifying import Rule, classify_library, embed_labels
 from clipsearch.encoders import Towers, install, load_towers
 from clipsearch.encoders.everyday import EVERYDAY, everyday_queries
@@ -208,9 +207,7 @@ def measure_cold(directory: Path, models: Path, size: Size) -> None:
     for name, words in FILTERS.items():
         run(f"sunset {words}")
         stages.clear()
-        size.cold[name] = median(
-            [timed(lambda q=q, words=words: run(f"{q} {words}")) for q in QUERIES[:COLD_RUNS]]
-        )
+        size.cold[name] = median([timed(partial(run, f"{q} {words}")) for q in QUERIES[:COLD_RUNS]])
         if not words:
             size.stages = {
                 stage: float(np.median([each.get(stage, 0.0) for each in stages]))
@@ -219,13 +216,13 @@ def measure_cold(directory: Path, models: Path, size: Size) -> None:
 
 
 def measure_warm(library: Library, towers: Towers, size: Size) -> None:
-    size.text_tower = median([timed(lambda q=q: towers.text.encode_text([q])) for q in QUERIES])
+    size.text_tower = median([timed(partial(towers.text.encode_text, [q])) for q in QUERIES])
     taken: dict[str, list[Taken]] = {name: [] for name in FILTERS}
     # Filters take turns, so that other work on the machine meets all of them; the first turn warms.
     for words in (QUERIES[0], *QUERIES):
         for name, more in FILTERS.items():
             query = parse_query([*words.split(), *more.split()])
-            taken[name].append(timed(lambda query=query: search(library, towers, query)))
+            taken[name].append(timed(partial(search, library, towers, query)))
     size.warm = {name: median(each[1:]) for name, each in taken.items()}
 
 
@@ -322,7 +319,7 @@ def plot(sizes: Sequence[Size], target: Path) -> None:
 def model_of(given: str | None, work: Path, models: Path) -> ModelInfo:
     """The model that was named, else a ViT-B-32-256 with random weights."""
     if given is None:
-        from benchmarks.peers import checkpoint
+        from peers import checkpoint
 
         checkpoint(work)
     return install(given or str(work / "model"), models)

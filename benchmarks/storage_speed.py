@@ -130,7 +130,7 @@ def fill(directory: Path, rows: Floats) -> Times:
 
 def rescan(directory: Path, photos: int) -> Times:
     """Compare every file of every folder with the catalogue, without the disk walk."""
-    found = {folder_of(i): {} for i in range(FOLDERS)}
+    found: dict[bytes, dict[bytes, FileStat]] = {folder_of(i): {} for i in range(FOLDERS)}
     for i in range(photos):
         found[folder_of(i)][b"IMG_%06d.JPG" % i] = stat_of(i)
     with Library.open(directory) as library:
@@ -156,7 +156,9 @@ def forget_cached_pages(directory: Path) -> None:
 
 def search(directory: Path, dim: int, photos: int) -> Times:
     command = [sys.executable, "-c", SEARCH, str(directory), str(dim), str(photos)]
-    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    times: Times = json.loads(done.stdout)
+    return times
 
 
 def show(title: str, times: Times) -> None:

@@ -222,7 +222,8 @@ def open_clip_steps(case: Case) -> None:
     )
     if case.side == "open_clip-locked":
         model.lock_image_tower()
-    rest, undecayed = [], []
+    rest: list[torch.nn.Parameter] = []
+    undecayed: list[torch.nn.Parameter] = []
     for name, p in model.named_parameters():
         plain = p.ndim < 2 or any(part in name for part in ("bn", "ln", "bias", "logit_scale"))
         if p.requires_grad:
@@ -280,6 +281,7 @@ class Side:
         self.what = self._said()["ready"]
 
     def step(self) -> Step:
+        assert self._process.stdin is not None
         self._process.stdin.write("go\n")
         self._process.stdin.flush()
         return Step(*self._said())
@@ -292,6 +294,7 @@ class Side:
         return peak
 
     def _said(self) -> Any:
+        assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
             sys.exit(f"a side ended with {self._process.wait()}")

@@ -119,3 +119,20 @@ def test_every_check_runs_and_the_first_failure_s_code_is_passed_on(
 )
 def test_large_downloads_are_shown(line: str, shown: bool, run: types.ModuleType) -> None:
     assert run.is_worth_showing(line) is shown
+
+
+def test_a_full_disk_is_told_with_what_is_free_and_what_is_needed(
+    run: types.ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = "Downloading torch\nERROR: Could not install: [Errno 28] No space left on device\n"
+    usage = types.SimpleNamespace(free=1_840_000_000)
+    monkeypatch.setattr(run.shutil, "disk_usage", lambda place: usage)
+    said = run.advice(log, str(tmp_path))
+    assert f"{tmp_path} has 1.8 GB" in said
+    assert "it takes 12 GB" in said
+
+
+def test_another_failure_gets_no_advice_about_the_disk(
+    run: types.ModuleType, tmp_path: Path
+) -> None:
+    assert run.advice("ERROR: No matching distribution found\n", str(tmp_path)) == ""
