@@ -8,7 +8,7 @@ Takes about ten minutes. What it does and why is in clipsearch/training/polishin
 import argparse
 import math
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -34,16 +34,17 @@ from clipsearch.training.polishing import (
 )
 
 SIZE = 80
+CROPS = 2
 _BLOCK = 256
 
 
 def seen_photos(clip: open_clip.CLIP, sources: Sequence[LabelledPhotos]) -> SeenPhotos:
-    """Every photo of the sources twice: whole, and cropped as in training; SIZE x SIZE pixels."""
+    """Every photo of the sources in each of its `views`."""
     trunk = clip.visual.trunk.eval().to(memory_format=torch.channels_last)
     features, colours, concepts, repeats = [], [], [], []
     for source in sources:
         for numbers in np.array_split(source.kept, len(source.kept) // _BLOCK + 1):
-            for pixels in two_views(source, numbers):
+            for pixels in views(source, numbers):
                 images = normalise(pixels).contiguous(memory_format=torch.channels_last)
                 with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
                     features.append(trunk(images).float())
@@ -60,12 +61,16 @@ def seen_photos(clip: open_clip.CLIP, sources: Sequence[LabelledPhotos]) -> Seen
     )
 
 
-def two_views(source: LabelledPhotos, numbers: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-    """The photos of these numbers as pixels [n, 3, SIZE, SIZE] in 0..1, whole and cropped."""
+def views(source: LabelledPhotos, numbers: NDArray[np.int64]) -> Iterator[Tensor]:
+    """The photos of these numbers as pixels [n, 3, SIZE, SIZE] in 0..1: whole, as mirror images,
+    and cropped as in training CROPS times."""
     photos = source.photos[numbers]
     whole = torch.from_numpy(photos).permute(0, 3, 1, 2).float().div_(255)
     whole = interpolate(whole, (SIZE, SIZE), mode="bilinear", antialias=True)
-    return whole, augment(list(photos), SIZE, seed=0, epoch=0, indices=numbers)
+    yield whole
+    yield whole.flip(3)
+    for epoch in range(CROPS):
+        yield augment(list(photos), SIZE, seed=0, epoch=epoch, indices=numbers)
 
 
 def main() -> None:

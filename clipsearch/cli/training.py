@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clipsearch.cli.arguments import refuse_empty
+from clipsearch.cli.checked_shown import ShownCheck
 from clipsearch.cli.escape import visible
 from clipsearch.cli.failures import INTERRUPTED
 from clipsearch.cli.output import note, say, say_json
@@ -94,8 +95,9 @@ def follow(request: "Request", *, check_only: bool, json: bool, quiet: bool) -> 
     with showing_progress(json=json, quiet=quiet) as progress:
         show.bars = progress if not json and not quiet and sys.stderr.isatty() else None
         if check_only:
+            found = ShownCheck(json=json)
             with tempfile.TemporaryDirectory(prefix="clipsearch-check-") as scratch:
-                check(request, models_dir(), Path(scratch), show, progress)
+                check(request, models_dir(), Path(scratch), found, progress)
             return 0
         outcome = run(request, models_dir(), show, progress)
     return _ended(request, outcome, json=json)

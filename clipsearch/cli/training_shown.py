@@ -1,10 +1,16 @@
 """What `finetune` and `train` show while they work."""
 
 import time
-from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from clipsearch.cli.checked_shown import (
+    checked_hints,
+    checked_line,
+    checked_record,
+    kind_found,
+    kinds_found,
+)
 from clipsearch.cli.escape import visible
 from clipsearch.cli.output import counted, note, note_json
 from clipsearch.cli.progress import EVENT_SECONDS, PLAIN_SECONDS, BarLines, duration
@@ -12,21 +18,9 @@ from clipsearch.percent import percent
 
 if TYPE_CHECKING:
     from clipsearch.finetuning import Began, Checked, Event, Judged, Trained
-    from clipsearch.pairs.inspecting import FindingKind
     from clipsearch.types import Progress
 
 SHOWN_FINDINGS = 3
-_SHOWN_LABELS = 8
-# Findings that are called by a thing, of which there may be several.
-_NOUNS: "frozenset[FindingKind]" = frozenset({"empty caption", "repeated row", "long caption"})
-# What follows from a finding where its name does not say it.
-_CONSEQUENCES: "dict[FindingKind, str]" = {
-    "two labels": ", both kept",
-    "same content": ", taken for one photo",
-    "long caption": ", of which only the beginning is read",
-}
-# With fewer test photos than this no difference is ever sure (`PairedDifference.is_sure`).
-_FEWEST_TO_BE_SURE = 6
 
 
 class Shown:
@@ -64,43 +58,10 @@ class Shown:
             note(line())
 
     def _checked(self, event: "Checked") -> None:
-        report = event.report
-        learned, validation, test = event.parts or (None, None, None)
-        counts = {kind: report.count(kind) for kind in _kinds(event)}
         self._write(
-            lambda: {
-                "event": "checked",
-                "listed": report.listed,
-                "usable": len(report.photos),
-                "captions": report.captions,
-                "findings": counts,
-                "near_duplicates": event.near_duplicates,
-                "learned": learned,
-                "validation": validation,
-                "test": test,
-            },
-            lambda: (
-                f"{counted(report.listed, 'photo')}, {len(report.photos):,} of them usable, "
-                f"{counted(report.captions, 'caption')}: {_parts(event)}"
-            ),
+            lambda: checked_record(event),
+            lambda: "\n".join([checked_line(event), *_some_findings(event), *checked_hints(event)]),
         )
-        if self._json or self._quiet:
-            return
-        for kind, count in counts.items():
-            shown = report.examples(kind, SHOWN_FINDINGS)
-            some = "; ".join(f"{visible(f.photo)}: {visible(f.detail)}" for f in shown)
-            more = " ..." if count > len(shown) else ""
-            found = counted(count, kind) if kind in _NOUNS else f"{count:,} {kind}"
-            note(f"  {found}{_CONSEQUENCES.get(kind, '')}: {some}{more}")
-        if event.near_duplicates:
-            pairs = counted(event.near_duplicates, "pair")
-            note(f"  {pairs} of near-duplicates: kept on one side of the division")
-        if labels := _labels(event):
-            note(f"  {counted(len(labels), 'label')}: {_counts(labels)}")
-        if test is not None and test < _FEWEST_TO_BE_SURE:
-            note(
-                f"  {counted(test, 'test photo')} can prove nothing: add photos, or give --test 0.3"
-            )
 
     def _began(self, event: "Began") -> None:
         import dataclasses
@@ -167,23 +128,13 @@ class Shown:
         )
 
 
-def _parts(event: "Checked") -> str:
-    if event.parts is None:
-        return "too much of it is bad"
-    learned, validation, test = event.parts
-    return f"{learned:,} to learn from, {validation:,} to choose by, {test:,} to test on"
-
-
-def _labels(event: "Checked") -> "Counter[str]":
-    """How many usable photos have each label and no caption."""
-    photos = event.report.photos
-    return Counter(photo.label for photo in photos if photo.label and not photo.captions)
-
-
-def _counts(labels: "Counter[str]") -> str:
-    shown = [f"{visible(label)} ({n:,})" for label, n in labels.most_common(_SHOWN_LABELS)]
-    return ", ".join(shown) + (" ..." if len(labels) > len(shown) else "")
-
-
-def _kinds(event: "Checked") -> "list[FindingKind]":
-    return list(dict.fromkeys(finding.kind for finding in event.report.findings))
+def _some_findings(event: "Checked") -> list[str]:
+    """A line for each kind of finding, with a few of each."""
+    report = event.report
+    lines = []
+    for kind in kinds_found(event):
+        shown = report.examples(kind, SHOWN_FINDINGS)
+        some = "; ".join(f"{visible(f.photo)}: {visible(f.detail)}" for f in shown)
+        more = " ..." if report.count(kind) > len(shown) else ""
+        lines.append(f"  {kind_found(event, kind)}: {some}{more}")
+    return lines

@@ -45,7 +45,7 @@ def assemble(prepared: Prepared, progress: Progress) -> Assembly:
     batches = _batches(prepared, progress)
     words, teacher = learned_words(prepared, batches)
     learned = prepared.parts.of(prepared.parts.learned)
-    weight = pairs_weight(learned, words_are_learned=bool(teacher))
+    weight = pairs_weight(settings.pairs_beside_words, learned) if teacher else 1.0
     trainee, objective = _trainee(prepared, groups, [*terms, *teacher], weight)
     if settings.loss == "sigmoid":
         with closing(batches.iterate(0)) as upcoming:

@@ -15,10 +15,6 @@ if TYPE_CHECKING:
     from clipsearch.training.stored_views import StoredPairs
     from clipsearch.training.word_teacher import WordsFound
 
-# What the pairs' loss counts while words are learned. At full weight it learned the captions of 420
-# photos by heart, and found fewer captions for others.
-_PAIRS_BESIDE_WORDS = 0.1
-
 
 def learned_words(
     prepared: Prepared, batches: "PairBatches | StoredPairs"
@@ -62,11 +58,10 @@ def learned_words(
     return found, [TextTerm(teacher, settings.words)]
 
 
-def pairs_weight(learned: Sequence[CaptionedPhoto], *, words_are_learned: bool) -> float:
-    """How much the loss between photos and texts counts: photos with labels have no other."""
-    if words_are_learned and all(photo.captions for photo in learned):
-        return _PAIRS_BESIDE_WORDS
-    return 1.0
+def pairs_weight(beside_words: float, learned: Sequence[CaptionedPhoto]) -> float:
+    """How much the loss between photos and texts counts while words are learned: photos with labels
+    have no other."""
+    return beside_words if all(photo.captions for photo in learned) else 1.0
 
 
 def said_of(found: "WordsFound") -> str:

@@ -96,11 +96,13 @@ def test_check_only_looks(trainer: Trainer) -> None:
     table = trainer.album / "traps.csv"
     faults = "gone.png,a photo that is gone\nred-disc-8.png,a red disc, unquoted\n"
     table.write_text(trainer.table.read_text() + faults)
-    done = trainer.run("finetune", str(table), "--model", str(trainer.model), "--check")
+    command = ["finetune", str(table), "--model", str(trainer.model), "--check", "--quiet"]
+    done = trainer.run(*command)
     assert done.code == 0, done.errors
-    assert "1 missing: " in done.errors
-    assert "gone.png" in done.errors
-    assert "1 unreadable: traps.csv, line 99: 3 cells where there should be 2" in done.errors
+    lines = done.out.splitlines()
+    assert "gone.png" in lines[lines.index("  1 missing:") + 1]
+    assert "    traps.csv, line 99: 3 cells where there should be 2; put a" in done.out
+    assert done.errors == ""
     assert not list(trainer.folder.glob("finetune-*"))
 
 
@@ -113,14 +115,15 @@ def test_check_ends_as_a_start_would(trainer: Trainer) -> None:
     command = ["finetune", str(table), "--model", str(trainer.model), "--check"]
     done = trainer.run(*command)
     assert done.code == 2
-    listed, refused = done.errors.splitlines()[-2:]
-    assert listed.startswith("  5 missing: ")
+    (refused,) = done.errors.splitlines()
+    assert [line.split(".png")[0][-5:] for line in done.out.splitlines()[-5:]] == [
+        f"gone{i}" for i in range(5)
+    ]
     assert "too many cannot be used (5 missing; 9.4 % is bad, 5 % is the most)" in refused
     assert refused.endswith("nothing would be trained.")
-    assert done.out == ""
-    events = [json.loads(line) for line in trainer.run(*command, "--json").errors.splitlines()[:-1]]
-    (checked,) = [event for event in events if event["event"] == "checked"]
+    checked, *found = trainer.run(*command, "--json").records
     assert (checked["findings"], checked["learned"]) == ({"missing": 5}, None)
+    assert [each["kind"] for each in found] == ["missing"] * 5
     assert not list(trainer.folder.glob("finetune-*"))
 
 

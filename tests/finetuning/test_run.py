@@ -321,7 +321,7 @@ def test_few_photos_train_the_text_tower_on_stored_embeddings(
     assert (workshop.folder / "text" / "views.safetensors").is_file()
     settings = json.loads((workshop.folder / "text" / "settings.json").read_text())["basis"]
     assert (settings["tune"], settings["stored_views"], settings["anchor"]) == ("text", 4, 240.0)
-    assert settings["words"] == 30.0
+    assert (settings["words"], settings["pairs_beside_words"]) == (30.0, 0.1)
 
 
 def test_words_that_find_photos_better_than_the_model_are_learned_from(
