@@ -1,6 +1,7 @@
 """The loop learns, stops on a broken loss, and its short-text path equals open_clip's."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import open_clip
@@ -11,6 +12,7 @@ from torch import Tensor
 from clipsearch.training.augment import MEAN, STD
 from clipsearch.training.export import export_open_clip
 from clipsearch.training.loop import (
+    Losses,
     Report,
     TrainingDivergedError,
     encode_short_text,
@@ -71,6 +73,27 @@ def test_a_teacher_is_followed_where_labels_say_otherwise() -> None:
     reports = run_all(taught, SaysBlue())
     assert reports[-1].taught_loss < 0.7 * reports[0].taught_loss
     assert reports[-1].concepts_loss > 2 * run_all(alone)[-1].concepts_loss
+
+
+@pytest.mark.parametrize(
+    ("term", "weight"),
+    [("captions", 1.0), ("concepts", 1.0), ("kinds", 0.2), ("mixed", 1.0), ("taught", 2.0)],
+)
+def test_every_term_counts_with_its_weight(
+    term: str, weight: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = TinyRun(steps=1)
+    run.schedule = replace(run.schedule, grad_clip=100.0)
+    bias = run.learner.kinds.bias
+
+    def losses(batch: object, judged: object) -> Losses:
+        nothing = torch.zeros(())
+        return Losses(*([nothing] * len(Losses._fields)))._replace(**{term: 3.0 * bias})
+
+    monkeypatch.setattr(run.learner, "losses", losses)
+    run_all(run)
+    assert bias.grad is not None
+    assert bias.grad.item() == pytest.approx(3.0 * weight)
 
 
 def test_a_loss_that_is_not_finite_stops_before_the_weights_change() -> None:

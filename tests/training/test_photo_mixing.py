@@ -75,6 +75,7 @@ def test_what_is_neither_right_nor_wrong_of_a_partner_is_left_out() -> None:
         torch.tensor([[False, False, False], [False, False, True]]),
     )
     mixture = Mixture(torch.tensor([1, 0]), 0.0)  # nothing but the partner
-    # Photo 0 is judged as photo 1 is, without concept 2: 1/2. Photo 1 as photo 0: 1/3.
-    expected = (math.log(2) + math.log(3)) / 2
-    assert mixed_softmax(torch.zeros(2, 3), shown, mixture).item() == pytest.approx(expected)
+    logits = torch.tensor([[0.0, 0.0, math.log(2.0)], [0.0, 0.0, math.log(6.0)]])
+    # Photo 0 is judged as photo 1 is, without concept 2: 1/2. Photo 1 as photo 0, with it: 1/8.
+    expected = (math.log(2) + math.log(8)) / 2
+    assert mixed_softmax(logits, shown, mixture).item() == pytest.approx(expected)
