@@ -114,7 +114,9 @@ def kept_photos(data: Path, name: str, cache: Path) -> NDArray[np.bool_]:
         found = near_duplicates(
             thumbnails(read_set(data, "train", name, cache).photos), np.concatenate(held)
         )
-        np.save(stored, ~found)
+        unfinished = stored.with_suffix(".unfinished.npy")
+        np.save(unfinished, ~found)
+        unfinished.replace(stored)
     return np.asarray(np.load(stored))
 
 

@@ -21,6 +21,7 @@ _CONSEQUENCES: "dict[FindingKind, str]" = {
 }
 # With fewer test photos than this no difference is ever sure (`PairedDifference.is_sure`).
 _FEWEST_TO_BE_SURE = 6
+_LARGER_TEST = 0.3
 
 
 class ShownCheck:
@@ -86,7 +87,9 @@ def checked_hints(event: "Checked") -> list[str]:
         lines.append(f"  {counted(len(labels), 'label')}: {_counts(labels)}")
     if event.parts is not None and (test := event.parts[2]) < _FEWEST_TO_BE_SURE:
         photos = counted(test, "test photo")
-        lines.append(f"  {photos} can prove nothing: add photos, or give --test 0.3")
+        more = len(event.report.photos) * _LARGER_TEST >= _FEWEST_TO_BE_SURE
+        instead = f", or give --test {_LARGER_TEST}" if more else ""
+        lines.append(f"  {photos} can prove nothing: add photos{instead}")
     return lines
 
 
@@ -99,7 +102,7 @@ def kind_found(event: "Checked", kind: "FindingKind") -> str:
 
 def _parts(event: "Checked") -> str:
     if event.parts is None:
-        return "too much of it is bad"
+        return "nothing would be learned"
     learned, validation, test = event.parts
     return f"{learned:,} to learn from, {validation:,} to choose by, {test:,} to test on"
 

@@ -8,7 +8,8 @@ JSON lines do that themselves.
 import codecs
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TextIO
 
@@ -67,12 +68,29 @@ def _escape_unencodable(error: UnicodeError) -> tuple[str | bytes, int]:
 
 def say(line: str = "") -> None:
     """One line of result."""
-    sys.stdout.write(line + "\n")
+    with _named():
+        sys.stdout.write(line + "\n")
+
+
+def flush() -> None:
+    """Write what was said and still waits."""
+    with _named():
+        sys.stdout.flush()
+
+
+@contextmanager
+def _named() -> Iterator[None]:
+    """A failed write says where to: the system's error names no file."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or "standard output"
+        raise
 
 
 def note(line: str) -> None:
     """One line beside the result, on standard error; results written before it appear before it."""
-    sys.stdout.flush()
+    flush()
     sys.stderr.write(line + "\n")
     sys.stderr.flush()
 
@@ -94,8 +112,9 @@ def note_json(record: Mapping[str, object]) -> None:
 
 def write_bytes(data: bytes) -> None:
     """Raw bytes of result, such as paths for `xargs -0`."""
-    sys.stdout.flush()
-    sys.stdout.buffer.write(data)
+    with _named():
+        sys.stdout.flush()
+        sys.stdout.buffer.write(data)
 
 
 def say_table(columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> None:
@@ -115,9 +134,10 @@ def say_csv(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     import csv
 
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(columns)
-    for row in rows:
-        writer.writerow([csv_cell(cell) for cell in row])
+    with _named():
+        writer.writerow(columns)
+        for row in rows:
+            writer.writerow([csv_cell(cell) for cell in row])
 
 
 def _draw_table(columns: Sequence[Column], rows: list[list[str]], stream: TextIO) -> None:

@@ -12,7 +12,7 @@ from typing import TextIO
 
 from clipsearch.cli.escape import visible
 from clipsearch.cli.failures import INTERRUPTED, explain, full_traceback, wants_traceback
-from clipsearch.cli.output import note, prepare_streams
+from clipsearch.cli.output import flush, note, prepare_streams
 from clipsearch.errors import ClipsearchWarning
 
 # A closed terminal or a polite kill stops a run as Ctrl-C does. Windows has no SIGHUP.
@@ -35,7 +35,7 @@ def run(arguments: Sequence[str]) -> int:
     warnings.showwarning = _show_warning
     try:
         code = _invoke(arguments)
-        sys.stdout.flush()
+        flush()
     except KeyboardInterrupt:
         return _stopped()
     except BrokenPipeError:

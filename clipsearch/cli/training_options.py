@@ -157,6 +157,6 @@ TensorboardOption = Annotated[
 SaveOption = Annotated[
     float,
     typer.Option(
-        "--save-every", metavar="SECONDS", min=0.0, help="How often to save, besides each epoch."
+        "--save-every", metavar="SECONDS", min=0.0, help="How often to save; Ctrl-C saves, too."
     ),
 ]

@@ -5,6 +5,9 @@ origin was moved, replaced, or deleted.
 """
 
 import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -59,13 +62,24 @@ def write_random(architecture: str, folder: Path, seed: int) -> str:
         )
     folder.mkdir(parents=True, exist_ok=True)
     (folder / CONFIG_NAME).write_text(json.dumps(config, indent=2), encoding="utf-8")
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), _unwarned():
         torch.manual_seed(seed)
         # The one place where a model without weights is wanted: everywhere else it is an accident.
         model = open_clip.create_model(f"local-dir:{folder}", load_weights=False)
     weights = {key: tensor.contiguous() for key, tensor in model.state_dict().items()}
     save_file(weights, folder / SAFE_NAME, metadata={"format": "pt"})
     return name
+
+
+@contextmanager
+def _unwarned() -> Iterator[None]:
+    """open_clip warns of random weights, on the terminal, also where they were asked for."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 def _config(architecture: str) -> tuple[str, dict[str, Any]]:

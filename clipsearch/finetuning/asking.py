@@ -1,10 +1,12 @@
 """What is asked of a run, and what it tells while it goes."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from clipsearch.errors import UsageError
 from clipsearch.finetuning.settings import Kind, Settings, Wishes
 from clipsearch.pairs.inspecting import DataReport
 
@@ -21,7 +23,7 @@ class Request:
     the folder that a table's relative paths begin at. `retain`: photos in labelled folders on which
     forgetting is measured instead of estimated. `force` goes on with a run although data,
     settings or version differ from those it was begun with. `save_seconds`: how often it is
-    written down where training stands, besides each epoch's end.
+    written down where training stands; at the end, and on Ctrl-C, it is in any case.
     """
 
     kind: Kind
@@ -38,10 +40,17 @@ class Request:
     workers: int = 2
     save_seconds: float = SAVE_SECONDS
 
+    def __post_init__(self) -> None:
+        """Raise UsageError for a time that is no number."""
+        if not math.isfinite(self.save_seconds):
+            raise UsageError(
+                f"--save-every {self.save_seconds} is no number to work with", "Give another"
+            )
+
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """The data was looked through; `parts` is None when too much of it is bad to train on."""
+    """The data was looked through; `parts` is None when nothing can be learned from it."""
 
     report: DataReport
     near_duplicates: int

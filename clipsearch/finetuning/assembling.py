@@ -38,6 +38,8 @@ def assemble(prepared: Prepared, progress: Progress) -> Assembly:
 
     What a locked image tower makes of the photos is computed here, once, told as "views".
     """
+    from clipsearch.training.encoding import measuring
+
     settings = prepared.settings
     groups = _prepared_groups(prepared)
     # While every process still has the whole model.
@@ -48,7 +50,7 @@ def assemble(prepared: Prepared, progress: Progress) -> Assembly:
     weight = pairs_weight(settings.pairs_beside_words, learned) if teacher else 1.0
     trainee, objective = _trainee(prepared, groups, [*terms, *teacher], weight)
     if settings.loss == "sigmoid":
-        with closing(batches.iterate(0)) as upcoming:
+        with closing(batches.iterate(0)) as upcoming, measuring(trainee.model):
             objective.settle(next(upcoming))
     per_epoch = max(1, batches.steps_per_epoch // settings.accumulate)
     pace = _pace(prepared, trainee, per_epoch)
@@ -115,6 +117,7 @@ def _trainee(
 def _anchor(prepared: Prepared) -> "TextTerm":
     """Everyday labels in a few wordings, held where the original has them."""
     from clipsearch.training.anchoring import DRAWN, anchor_to
+    from clipsearch.training.encoding import measuring
     from clipsearch.training.objective import TextTerm
 
     settings = prepared.settings
@@ -122,7 +125,8 @@ def _anchor(prepared: Prepared) -> "TextTerm":
     drawn = min(DRAWN, 2 * settings.batch_size)
     tokenize = prepared.seeing.tokenize
     encode_text = _encoder(prepared).encode_text
-    anchor = anchor_to(general_prompts(), tokenize, encode_text, prepared.worker.device, drawn)
+    with measuring(prepared.loaded.model) as (device, _):
+        anchor = anchor_to(general_prompts(), tokenize, encode_text, device, drawn)
     return TextTerm(anchor, settings.anchor)
 
 
@@ -179,6 +183,7 @@ def _stored_pairs(
 
     Computed once, by the first process.
     """
+    from clipsearch.training.encoding import measuring
     from clipsearch.training.processes import first_says
     from clipsearch.training.stored_views import (
         StoredPairs,
@@ -192,13 +197,14 @@ def _stored_pairs(
     known = read_views(path, run) if prepared.leads else None
     if prepared.leads and known is None:
         encode_image = _encoder(prepared).encode_image
-        views = encode_views(
-            _batches_of(prepared, for_all_captions(learned), 0, 1),
-            lambda images: encode_image(images.to(device)),
-            len(learned),
-            prepared.settings.stored_views,
-            lambda done, total: progress("views", done, total),
-        )
+        with measuring(prepared.loaded.model):
+            views = encode_views(
+                _batches_of(prepared, for_all_captions(learned), 0, 1),
+                lambda images: encode_image(images.to(device)),
+                len(learned),
+                prepared.settings.stored_views,
+                lambda done, total: progress("views", done, total),
+            )
         write_views(path, views, run)
     known = read_views(path, first_says(run))
     assert known is not None

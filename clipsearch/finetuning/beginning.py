@@ -68,6 +68,7 @@ def fetch_original(request: Request, folder: Path, models_dir: Path, progress: P
     """
     from clipsearch.encoders.originals import copy_original, write_random
     from clipsearch.training.runs import RunDirectory
+    from clipsearch.training.whole_file import rename_folder
 
     if folder.is_dir() and RunDirectory(request.run).holds_work:
         return
@@ -82,9 +83,10 @@ def fetch_original(request: Request, folder: Path, models_dir: Path, progress: P
         copy_original(request.model, making, models_dir, progress)
     else:
         assert request.architecture is not None
-        write_random(request.architecture, making, request.wishes.seed or 1)
+        seed = 1 if request.wishes.seed is None else request.wishes.seed
+        write_random(request.architecture, making, seed)
     shutil.rmtree(folder, ignore_errors=True)
-    making.rename(folder)
+    rename_folder(making, folder)
 
 
 def asked_of(request: Request) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from clipsearch.types import Progress
 
 if TYPE_CHECKING:
     from clipsearch.training.trainee import Weights
-# How often it is told and written down where training stands, besides each epoch's end.
+# How often it is told where training stands, besides when it is judged.
 TELL_SECONDS = 1.0
 
 
@@ -83,8 +83,12 @@ class Course:
             if at_end:
                 self.save()
                 self._last = whole(self._trainee.weights())
+                # Several times the trained weights, which choosing among models has a use for.
+                self._trainee.optimizer.zero_grad(set_to_none=True)
+                self._trainee.optimizer.state.clear()
                 return
-            self._fit_until((self.step // per_epoch + 1) * per_epoch)
+            judged_next = (epoch // settings.judge_every + 1) * settings.judge_every * per_epoch
+            self._fit_until(min(judged_next, self.steps))
 
     def _take_up(self) -> None:
         from clipsearch.training.states import load_state, newest_state
@@ -92,10 +96,14 @@ class Course:
         newest = newest_state(self._directory.checkpoints)
         if newest is None:
             return
-        is_own = self._office is not None and not self._prepared.request.force
+        forced = self._prepared.request.force
+        is_own = self._office is not None and not forced
         load_state(newest, self._trainee, self._prepared.fingerprint if is_own else None)
-        self._saved = (self.step, len(self._trainee.evaluations))
         self._saved_at = time.monotonic()
+        if forced:
+            # As this run's own, or stopped before its next step it could not be taken up.
+            self.save()
+        self._saved = (self.step, len(self._trainee.evaluations))
 
     def _fit_until(self, until: int) -> None:
         from clipsearch.training.fitting import TrainingDivergedError, fit
@@ -122,7 +130,9 @@ class Course:
         except TrainingDivergedError as error:
             raise self._named(error) from error
         except RuntimeError as error:
-            raise _memory_or(error, self._prepared.settings) from error
+            if (lack := _lack_of_memory(error, self._prepared.settings)) is None:
+                raise
+            raise lack from error
 
     def _agreed(self, due: bool) -> bool:
         """What the first process says, where saving takes all of them."""
@@ -220,11 +230,11 @@ class Course:
         )
 
 
-def _memory_or(error: RuntimeError, settings: Settings) -> Exception:
-    """What to say when memory ran out; any other error as it is."""
+def _lack_of_memory(error: RuntimeError, settings: Settings) -> ClipsearchError | None:
+    """What to say when memory ran out; None for any other error."""
     text = str(error).lower()
     if "out of memory" not in text and "can't allocate memory" not in text:
-        return error
+        return None
     now = settings.chunk or settings.batch_size
     return ClipsearchError(
         f"there is not enough memory for {now} pairs at once",

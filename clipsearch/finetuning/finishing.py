@@ -63,28 +63,27 @@ class Line:
     """The models between the original and the weights after `epoch` epochs, and the chosen one."""
 
     epoch: int
-    weights: dict[str, Any]
     points: Sequence["Point"]
     chosen: "Point"
+
+    @property
+    def rank(self) -> tuple[float, float]:
+        """What the better of two lines has more of."""
+        return self.chosen.score, -self.chosen.forgetting
 
 
 def finish(made: Made, progress: Progress) -> Finished:
     """Choose the mixing weight, write the model, judge it on the test part, write the report."""
     from clipsearch.encoders.openclip import load_model
-    from clipsearch.training.interpolation import interpolate
     from clipsearch.training.runs import write_json, write_whole
-    from clipsearch.training.shipping import copy_of_state
+    from clipsearch.training.whole_file import rename_folder
 
     directory = made.directory
-    device = made.prepared.worker.device
-    model = load_model(directory.original).model.to(device)
-    original = copy_of_state(model)
-    line = _best_line(made, model, original, progress)
     unfinished = directory.path / "model.unfinished"
-    _write_model(made, unfinished, interpolate(original, line.weights, line.chosen.weight))
+    line = _write_best(made, unfinished, progress)
     # What is judged is what was written, not what it was written from.
     progress("test", 0, 1)
-    written = load_model(unfinished).model.to(device)
+    written = load_model(unfinished).model.to(made.prepared.worker.device)
     test = made.yardstick.test
     after = test.part.measure(written, outlook=True)
     verdict = compare(
@@ -101,7 +100,7 @@ def finish(made: Made, progress: Progress) -> Finished:
         shutil.rmtree(unfinished)
         shutil.copytree(directory.original, unfinished)
     shutil.rmtree(directory.model, ignore_errors=True)
-    unfinished.rename(directory.model)
+    rename_folder(unfinished, directory.model)
     _draw(made, line)
     text = _text(made, verdict, line)
     words = None if made.words is None else asdict(made.words)
@@ -111,12 +110,37 @@ def finish(made: Made, progress: Progress) -> Finished:
     return Finished(directory.path, verdict.word != "kept", text, record)
 
 
-def _best_line(made: Made, model: Any, original: dict[str, Any], progress: Progress) -> Line:
-    """The better of two lines: to the weights best on the validation part, and to the last ones.
+def _write_best(made: Made, folder: Path, progress: Progress) -> Line:
+    """Write the best model of the better of two lines: to the weights best on the validation part,
+    and to the last ones.
 
     Few validation photos often prefer weights from the middle of a run, by chance; the last ones
     have come to rest, and forget less.
     """
+    from clipsearch.encoders.openclip import load_model
+    from clipsearch.training.interpolation import interpolate
+    from clipsearch.training.shipping import copy_of_state
+
+    model = load_model(made.directory.original).model.to(made.prepared.worker.device)
+    original = copy_of_state(model)
+    best: tuple[Line, dict[str, Any]] | None = None
+    candidates = _candidates(made)
+    counter = _Counter(progress, len(candidates))
+    for step in list(candidates):
+        # One at a time: each is as large as the model.
+        tuned = _merged(made, candidates.pop(step))
+        points, chosen = _chosen(made, model, original, tuned, counter)
+        line = Line(step // made.per_epoch, points, chosen)
+        if best is None or line.rank > best[0].rank:
+            best = line, tuned
+    assert best is not None
+    line, tuned = best
+    _write_model(made, folder, interpolate(original, tuned, line.chosen.weight))
+    return line
+
+
+def _candidates(made: Made) -> "dict[int, Weights]":
+    """The trained tensors that may be chosen, by the step they are from."""
     from clipsearch.training.states import load_weights
 
     # Not asked to be those of `trainee.best()`: a run killed after they were written and before it
@@ -125,23 +149,16 @@ def _best_line(made: Made, model: Any, original: dict[str, Any], progress: Progr
     candidates = {step: weights}
     if made.settings.kind == "finetune":
         candidates.setdefault(made.step, made.last)
-    counter = _Counter(progress, len(candidates))
-    lines = []
-    for step, weights in candidates.items():
-        tuned = _merged(made, weights)
-        points, chosen = _chosen(made, model, original, tuned, counter)
-        lines.append(Line(step // made.per_epoch, tuned, points, chosen))
-    return max(lines, key=lambda line: (line.chosen.score, -line.chosen.forgetting))
+    return candidates
 
 
-def _merged(made: Made, weights: dict[str, Any]) -> dict[str, Any]:
+def _merged(made: Made, weights: "Weights") -> dict[str, Any]:
     """Trained tensors as an ordinary model has them."""
-    from clipsearch.training.shipping import copy_of_state
     from clipsearch.training.tuning import merge
 
     model = restored(made.prepared, weights)
     merge(model)
-    return copy_of_state(model)
+    return {name: tensor.detach() for name, tensor in model.state_dict().items()}
 
 
 class _Counter:

@@ -172,7 +172,7 @@ def divide(
     seed: int,
     embed: Callable[[Sequence[CaptionedPhoto]], Floats] | None,
 ) -> tuple[Parts, int]:
-    """The parts, and how many pairs of near-duplicates were kept on one side.
+    """The parts, and how many pairs of near-duplicates were kept on one side, exact copies apart.
 
     `embed` gives unit rows of photos; None when the model knows nothing yet.
     """
@@ -186,7 +186,7 @@ def divide(
         report.photos, report.hashes, fingerprint, _division(report.hashes, (judged, tested)),
         learned, judged, tested,
     )  # fmt: skip
-    return parts, len(alike)
+    return parts, sum(report.hashes[one] != report.hashes[other] for one, other in alike)
 
 
 def _division(hashes: Sequence[bytes], parts: Iterable[list[int]]) -> str:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from clipsearch.errors import ClipsearchError, UsageError
 from clipsearch.finetuning.asking import Checked, Request, Tell
 from clipsearch.finetuning.beginning import fetch_original, write_down
@@ -22,6 +24,7 @@ from clipsearch.finetuning.settings import (
 from clipsearch.pairs.inspecting import (
     DataReport,
     is_too_bad,
+    name_of_all,
     refuse_if_alike,
     refuse_if_bad,
     write_findings,
@@ -33,6 +36,9 @@ if TYPE_CHECKING:
     from clipsearch.encoders.openclip import LoadedModel
     from clipsearch.training.processes import Worker
     from clipsearch.training.runs import RunDirectory
+
+# Photos compared with each other that are encoded between two signs of progress.
+_COMPARED_AT_ONCE = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +70,9 @@ def check(
 
     Raises UsageError, after it is told what was found, where a run would be refused.
     """
+    from clipsearch.training import tuning
+    from clipsearch.training.tuning_names import tune_called
+
     photos = gathered(request)
     fetch_original(request, scratch / "original", models_dir, progress)
     loaded = load(scratch / "original")
@@ -71,6 +80,9 @@ def check(
     refuse_if_bad(report, _remedy(report, "Mend them or leave them out: nothing would be trained"))
     refuse_if_alike(report)
     _divided(request, report, loaded, seeing_of(loaded), tell, progress)
+    if request.wishes.tune is not None:
+        # Some ways of tuning need more than a model has.
+        tuning.prepare(loaded.model, tune_called(request.wishes.tune))
     return report
 
 
@@ -116,6 +128,7 @@ def prepare(
 
     fetch_original(request, directory.original, models_dir, progress)
     loaded = load(directory.original)
+    loaded.model.to(worker.device)
     report = _inspected(request, photos, loaded, tell, progress)
     findings = str(request.run / "findings.tsv")
     if report.findings:
@@ -169,7 +182,7 @@ def _inspected(
 
     too_long = too_long_for(loaded.tokenizer, loaded.context_length)
     report = look_through(photos, loaded.preprocess, too_long, request.workers, progress)
-    if is_too_bad(report):
+    if is_too_bad(report) or name_of_all(report) is not None:
         tell(Checked(report, 0, None))
     return report
 
@@ -198,17 +211,27 @@ def _divided(
 
     def embed(photos: Sequence[CaptionedPhoto]) -> Floats:
         progress("compare", 0, len(photos))
-        held_out = HeldOut(photos, pixels_of(seeing), workers=request.workers, keep_bytes=0)
-        rows, numbers = encode_photos(loaded.model, seeing.preprocess, held_out)
-        progress("compare", len(photos), len(photos))
-        if len(numbers) != len(photos):
-            raise ClipsearchError("a photo changed while the data was looked through", "Try again")
-        return rows
+        rows = []
+        for start in range(0, len(photos), _COMPARED_AT_ONCE):
+            some = photos[start : start + _COMPARED_AT_ONCE]
+            held_out = HeldOut(some, pixels_of(seeing), workers=request.workers, keep_bytes=0)
+            found, numbers = encode_photos(loaded.model, seeing.preprocess, held_out)
+            if len(numbers) != len(some):
+                raise ClipsearchError(
+                    "a photo changed while the data was looked through", "Try again"
+                )
+            rows.append(found)
+            progress("compare", start + len(some), len(photos))
+        return np.concatenate(rows)
 
     shares = part_shares(request.wishes, len(report.photos))
     seed = 1 if request.wishes.seed is None else request.wishes.seed
     knows = request.model is not None
-    parts, alike = divide(report, shares, seed, embed if knows else None)
+    try:
+        parts, alike = divide(report, shares, seed, embed if knows else None)
+    except UsageError:
+        tell(Checked(report, 0, None))
+        raise
     tell(Checked(report, alike, parts.sizes))
     return parts
 

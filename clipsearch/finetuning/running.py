@@ -77,6 +77,8 @@ def _lead(
     first_says(None if finished else (prepared.settings, prepared.parts))
     if finished:
         return finished_before(directory)
+    # Of a finished run that goes on: were it stopped now, it would be taken for finished again.
+    directory.report.unlink(missing_ok=True)
     logbook = Logbook(directory, tell, tensorboard=request.tensorboard)
     # Before anything is changed: what it has to be better than.
     yardstick = yardstick_of(prepared, prepared.loaded.model.to(worker.device))

@@ -9,6 +9,8 @@ from clipsearch.errors import UsageError
 Kind = Literal["finetune", "train"]
 Precision = Literal["fp32", "bf16"]
 ViewsOf = Literal["photo", "label"]
+# torch takes no more.
+_HIGHEST_SEED = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,10 @@ class Wishes:
             option = "--" + name.replace("_", "-")
             if isinstance(value, float) and not math.isfinite(value):
                 raise UsageError(f"{option} {value} is no number to work with", "Give another")
+        if self.seed is not None and not 0 <= self.seed <= _HIGHEST_SEED:
+            raise UsageError(
+                f"--seed {self.seed} is out of range", f"Give a number from 0 to {_HIGHEST_SEED}"
+            )
         if self.learning_rate is not None and self.learning_rate <= 0:
             raise UsageError(
                 f"--learning-rate {self.learning_rate:g} learns nothing",

@@ -134,14 +134,19 @@ def refuse_if_bad(report: DataReport, remedy: str) -> None:
     )
 
 
-def refuse_if_alike(report: DataReport) -> None:
-    """Raise UsageError when all photos are said to show the same: nothing can be told apart."""
+def name_of_all(report: DataReport) -> str | None:
+    """What all photos are said to show, if they are all said to show the same."""
     said: set[str] = set()
     for photo in report.photos:
         said.update(photo.captions or [photo.label or ""])
-    if len(said) == 1 and len(report.photos) > 1:
+    return said.pop() if len(said) == 1 and len(report.photos) > 1 else None
+
+
+def refuse_if_alike(report: DataReport) -> None:
+    """Raise UsageError when all photos are said to show the same: nothing can be told apart."""
+    if (said := name_of_all(report)) is not None:
         raise UsageError(
-            f"all {len(report.photos):,} photos are called {_shown(said.pop())!r}: there is nothing"
+            f"all {len(report.photos):,} photos are called {_shown(said)!r}: there is nothing"
             " to tell apart",
             "Give photos of different things, each with words or a folder of its own",
         )

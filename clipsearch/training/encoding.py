@@ -153,7 +153,7 @@ def encode_photos(
 ) -> tuple[Floats, Ids]:
     """Unit rows (n, dim) of the readable photos, and their numbers (n,), ascending."""
     rows, numbers = [np.empty((0, 0), np.float32)], []
-    with _measuring(model) as (device, dtype):
+    with measuring(model) as (device, dtype):
         for some, pixels in held_out.batches(batch_size):
             batch = normalised(torch.from_numpy(pixels), preprocess).to(device, dtype)
             rows.append(_rows(model.encode_image(batch, normalize=True)))  # type: ignore[operator]
@@ -171,7 +171,7 @@ def encode_texts(
     """
     place = {text: number for number, text in enumerate(dict.fromkeys(texts))}
     different, rows = list(place), [np.empty((0, 0), np.float32)]
-    with _measuring(model) as (device, _):
+    with measuring(model) as (device, _):
         for start in range(0, len(different), batch_size):
             tokens = tokenize(different[start : start + batch_size]).to(device)  # [n, length]
             rows.append(_rows(model.encode_text(tokens, normalize=True)))  # type: ignore[operator]
@@ -186,7 +186,7 @@ def normalised(pixels: Tensor, preprocess: Preprocess) -> Tensor:
 
 
 @contextmanager
-def _measuring(model: nn.Module) -> Iterator[tuple[torch.device, torch.dtype]]:
+def measuring(model: nn.Module) -> Iterator[tuple[torch.device, torch.dtype]]:
     """The model without dropout and gradients, each part as it was afterwards; where it is."""
     training = [part for part in model.modules() if part.training]
     parameter = next(model.parameters())

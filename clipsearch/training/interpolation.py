@@ -41,10 +41,14 @@ def interpolate(
     """
     if not 0 <= weight <= 1:
         raise ValueError(f"weight {weight} is not in 0..1")
-    if original.keys() != tuned.keys():
-        differing = sorted(original.keys() ^ tuned.keys())
-        raise ValueError(f"these weights are only in one of the two: {differing[:5]}")
+    _require_same_names(original, tuned)
     return {name: _between(name, original[name], tuned[name], weight) for name in original}
+
+
+def _require_same_names(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> None:
+    if one.keys() != other.keys():
+        differing = sorted(one.keys() ^ other.keys())
+        raise ValueError(f"these weights are only in one of the two: {differing[:5]}")
 
 
 def _between(name: str, first: Tensor, second: Tensor, weight: float) -> Tensor:
@@ -73,9 +77,14 @@ def sweep(
     weights again.
     """
     points = []
+    state = model.state_dict()
+    _require_same_names(original, tuned)
+    _require_same_names(original, state)
     try:
         for weight in sorted({0.0, *weights}):
-            model.load_state_dict(interpolate(original, tuned, weight))
+            # Tensor by tensor: a third set of weights beside the two may not fit into memory.
+            for name, tensor in state.items():
+                tensor.copy_(_between(name, original[name], tuned[name], weight))
             score, forgetting = measure()
             points.append(Point(weight, score, 0.0 if weight == 0 else forgetting))
     finally:

@@ -120,8 +120,11 @@ class Learner(nn.Module):
     def losses(self, batch: "Batch", judged: Tensor | None) -> Losses:
         """What a batch is judged by; `judged` [n, concepts] are a teacher's probabilities."""
         texts, shown = batch.texts, batch.shown
-        image = self.clip.encode_image(batch.images, normalize=True).float()  # type: ignore[operator]
-        text = encode_short_text(self.clip, batch.tokens).float()
+        # The towers alone in bfloat16: cosines in it would be no better than 1/256.
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            image = self.clip.encode_image(batch.images, normalize=True)  # type: ignore[operator]
+            text = encode_short_text(self.clip, batch.tokens)
+        image, text = image.float(), text.float()
         whole = len(texts.positive)
         cosines = image[:whole] @ text.T  # [whole, m]
         split = texts.concept_count
@@ -255,7 +258,7 @@ def train(
     With torch.distributed initialised, gradients are averaged over the workers, and so is the
     clock, so that all of them agree on the learning rate. `start` holds "step" and "seconds" of
     the checkpoint resumed from (0 and 0 for a new run). Raises TrainingDivergedError as soon as
-    the loss is not finite, before any weight changes.
+    the loss or a gradient is not finite, before any weight changes.
     """
     step, seconds_before = int(start["step"]), float(start["seconds"])
     began = last_report = time.monotonic()
@@ -278,7 +281,9 @@ def train(
             values, elapsed = _average_over_workers(parameters, values, elapsed)
             if not bool(torch.isfinite(values).all()):
                 raise TrainingDivergedError(f"the loss is not finite at step {step}")
-            nn.utils.clip_grad_norm_(parameters, schedule.grad_clip)
+            norm = nn.utils.clip_grad_norm_(parameters, schedule.grad_clip)
+            if not bool(norm.isfinite()):
+                raise TrainingDivergedError(f"a gradient is not finite at step {step}")
             optimizer.step()
             clamp_temperature(learner.clip)
             clamp_temperature(learner.prototypes)
@@ -312,8 +317,7 @@ def _backward(
     """Gradients of one batch; returns its Losses as one tensor."""
     optimizer.zero_grad(set_to_none=True)
     judged = teacher.judge(batch.images) if teacher is not None else None
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        losses = learner.losses(batch, judged)
+    losses = learner.losses(batch, judged)
     loss = losses.captions + losses.concepts + losses.mixed
     loss = loss + _KINDS * losses.kinds + _TAUGHT * losses.taught
     loss.backward()  # type: ignore[no-untyped-call]

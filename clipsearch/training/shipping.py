@@ -12,7 +12,8 @@ from clipsearch.training.tensor_files import write_tensors
 
 
 def write_weights(target: Path, weights: Mapping[str, Tensor], like: Path) -> None:
-    """Write an open_clip model's weights, each tensor as the file `like` holds it.
+    """Write an open_clip model's weights, each tensor as `like` holds it, a safetensors file that
+    need not be there.
 
     Raises NotFiniteError when one is no number, and OSError.
     """
@@ -23,8 +24,8 @@ def write_weights(target: Path, weights: Mapping[str, Tensor], like: Path) -> No
 
 
 def _dtypes(path: Path) -> dict[str, torch.dtype]:
-    """The floating-point types of a safetensors file by name; none for other files."""
-    if path.suffix != ".safetensors":
+    """The floating-point types of a safetensors file by name; none where there is no such file."""
+    if not path.is_file():
         return {}
     known = {"F16": torch.float16, "BF16": torch.bfloat16, "F32": torch.float32}
     with safe_open(path, framework="pt") as stored:

@@ -16,8 +16,8 @@ class Teacher:
     """
 
     def __init__(self, clip: nn.Module, vectors: Tensor, logit_scale: float) -> None:
-        """`clip`: an open_clip CLIP model, which is not changed; `vectors` [concepts, embed_dim] of
-        length 1; `logit_scale` > 0."""
+        """`clip`: an open_clip CLIP model, which does not learn any more; `vectors`
+        [concepts, embed_dim] of length 1; `logit_scale` > 0."""
         self._visual = clip.get_submodule("visual").eval().requires_grad_(False)
         self._vectors, self._scale = vectors, logit_scale
 

@@ -29,3 +29,16 @@ def whole_file(target: Path) -> Iterator[BinaryIO]:
         unfinished.unlink(missing_ok=True)
         raise
     sync_dir(target.parent)
+
+
+def rename_folder(unfinished: Path, target: Path) -> None:
+    """Give a folder its name once all that is in it is on the disk: after a power cut it is there
+    whole or not at all. `target` must not be there."""
+    for folder, _, names in os.walk(unfinished):
+        for name in names:
+            # Windows flushes only what was opened to be written.
+            with open(os.path.join(folder, name), "rb+" if os.name == "nt" else "rb") as file:
+                os.fsync(file.fileno())
+        sync_dir(Path(folder))
+    unfinished.rename(target)
+    sync_dir(target.parent)

@@ -63,7 +63,8 @@ def word_features(texts: Sequence[str], owner: Ids) -> WordFeatures:
     in_texts: Counter[str] = Counter()
     in_photos: dict[str, set[int]] = {}
     for text, photo in zip(texts, owner.tolist(), strict=True):
-        for each in set(_both(text)):
+        # Not a set: its order, another one in each process, would break ties below.
+        for each in dict.fromkeys(_both(text)):
             in_texts[each] += 1
             in_photos.setdefault(each, set()).add(photo)
     shared = [f for f, _ in in_texts.most_common() if len(in_photos[f]) >= _FEWEST_PHOTOS]

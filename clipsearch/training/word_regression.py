@@ -33,7 +33,9 @@ class WordRegression:
 
     def rows(self, texts: Sequence[str]) -> Floats:
         """Unit rows [n, dim]; zeros for a text of which nothing is known."""
-        return unit_or_zero(self.features.vectors(texts) @ self.towards)
+        blocks = [texts[start : start + _BLOCK] for start in range(0, len(texts), _BLOCK)]
+        rows = [self.features.vectors(block) @ self.towards for block in blocks]
+        return unit_or_zero(np.concatenate([self.towards[:0], *rows]))
 
 
 def fit_words(

@@ -127,6 +127,39 @@ def test_check_ends_as_a_start_would(trainer: Trainer) -> None:
     assert not list(trainer.folder.glob("finetune-*"))
 
 
+def test_check_lists_what_is_wrong_before_it_refuses_photos_of_one_name(trainer: Trainer) -> None:
+    table = trainer.album / "one-name.csv"
+    names = [line.split(",")[0] for line in trainer.table.read_text().splitlines()[1:]]
+    rows = "".join(f"{name},a photo\n" for name in dict.fromkeys([*names, "gone.png"]))
+    table.write_text("image,caption\n" + rows)
+    command = ["finetune", str(table), "--model", str(trainer.model), "--check"]
+    done = trainer.run(*command)
+    assert done.code == 2
+    assert "nothing would be learned" in done.out
+    assert "gone.png" in done.out
+    assert "48 photos are called 'a photo'" in done.errors
+
+
+def test_check_refuses_what_the_model_is_too_small_for(trainer: Trainer) -> None:
+    command = ["finetune", str(trainer.table), "--model", str(trainer.model), "--check"]
+    done = trainer.run(*command, "--tune", "lora:4000")
+    assert (done.code, "large enough for LoRA" in done.errors) == (2, True)
+
+
+def test_exact_copies_are_not_told_again_as_near_duplicates(trainer: Trainer) -> None:
+    names = sorted(path.name for path in trainer.album.glob("*.png"))
+    for name in names[:3]:
+        shutil.copy(trainer.album / name, trainer.album / f"copy-of-{name}")
+    table = trainer.album / "copies.csv"
+    copies = "".join(f"copy-of-{name},a copy\n" for name in names[:3])
+    table.write_text(trainer.table.read_text() + copies)
+    command = ["finetune", str(table), "--model", str(trainer.model), "--check", "--json"]
+    with_copies = trainer.run(*command).records[0]
+    without = trainer.run(*[str(trainer.table) if a == str(table) else a for a in command])
+    assert with_copies["findings"]["same content"] == 3  # type: ignore[index]
+    assert with_copies["near_duplicates"] == without.records[0]["near_duplicates"]
+
+
 def test_too_much_that_is_bad_is_refused_with_a_list(trainer: Trainer) -> None:
     table = trainer.album / "bad.csv"
     rows = "".join(f"gone{i}.png,nothing\n" for i in range(9))

@@ -108,7 +108,7 @@ def test_a_full_disk_behind_standard_output_is_one_line(colours: Program) -> Non
         )
     assert done.returncode == 6
     (line,) = done.stderr.decode().splitlines()
-    assert line.startswith("clipsearch: No space left on device")
+    assert line.startswith("clipsearch: No space left on device: standard output. ")
 
 
 @pytest.mark.row("H5")

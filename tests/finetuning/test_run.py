@@ -1,6 +1,7 @@
 """A run from a caption file to a model: its directory, its verdict, and its end at any moment."""
 
 import json
+import logging
 import os
 import shutil
 from dataclasses import replace
@@ -14,6 +15,7 @@ from safetensors.torch import load_file
 
 import clipsearch
 from clipsearch.encoders.naming import LocalSource, resolve
+from clipsearch.encoders.originals import write_random
 from clipsearch.errors import ClipsearchError, DamageError, LockedError, UsageError
 from clipsearch.finetuning import (
     Event,
@@ -26,8 +28,10 @@ from clipsearch.finetuning import (
     resumed,
     run,
 )
+from clipsearch.finetuning.beginning import fetch_original
 from clipsearch.prompts import template_set
 from clipsearch.storage.lock import writer_lock
+from clipsearch.training.objective import PairObjective
 from clipsearch.training.pair_batches import PairBatches
 from clipsearch.training.runs import read_metrics
 from clipsearch.training.states import load_weights, save_weights
@@ -173,6 +177,79 @@ def test_a_run_is_not_taken_up_with_anything_else(
             undisturbed.run("mixed")
     forced = undisturbed.run("mixed", replace(WISHES, learning_rate=0.001), force=True)
     assert isinstance(forced, Finished)
+
+
+def test_a_finished_run_that_goes_on_and_is_stopped_can_be_taken_up(workshop: Workshop) -> None:
+    workshop.run("further", replace(WISHES, epochs=1))
+    more = replace(WISHES, epochs=2)
+    assert isinstance(workshop.run("further", more, stop_at(Judged, 1), force=True), Stopped)
+    finished = workshop.run("further", more)
+    assert isinstance(finished, Finished)
+    assert not finished.was_before
+
+
+def test_a_model_that_came_as_a_pickle_is_learned_from(
+    undisturbed: Workshop, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(undisturbed.model, tmp_path / "pickled")
+    weights = folder / "open_clip_model.safetensors"
+    torch.save(load_file(weights), folder / "open_clip_pytorch_model.bin")
+    weights.unlink()
+    assert isinstance(undisturbed.run("pickled", model=str(folder)), Finished)
+    best = (undisturbed.folder / name / "best.safetensors" for name in ("pickled", "undisturbed"))
+    assert len({digest(each) for each in best}) == 1
+
+
+@pytest.mark.parametrize("loss", ["unicl", "sigmoid"])
+def test_what_stays_as_it_was_is_measured_without_dropout(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch, loss: str
+) -> None:
+    training: list[bool] = []
+    for name in ("encode_text", "encode_image"):
+        encode = getattr(PairObjective, name)
+
+        def told(self: Any, rows: torch.Tensor, encode: Any = encode) -> torch.Tensor:
+            if not torch.is_grad_enabled():
+                training.append(self._model.training)
+            encoded: torch.Tensor = encode(self, rows)
+            return encoded
+
+        monkeypatch.setattr(PairObjective, name, told)
+    wishes = replace(WISHES, tune="text", epochs=1, loss=loss)
+    assert isinstance(workshop.run(f"without-dropout-{loss}", wishes), Finished)
+    assert training
+    assert not any(training)
+
+
+@pytest.mark.parametrize(("asked", "drawn"), [(None, 1), (0, 0), (7, 7)])
+def test_first_weights_are_drawn_from_the_seed(
+    workshop: Workshop,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    asked: int | None,
+    drawn: int,
+) -> None:
+    seeds: list[int] = []
+
+    def write(architecture: str, folder: Path, seed: int) -> None:
+        seeds.append(seed)
+        folder.mkdir()
+
+    monkeypatch.setattr("clipsearch.encoders.originals.write_random", write)
+    request = workshop.request(
+        "from-seed", replace(WISHES, seed=asked), model=None, architecture="ViT-B-32"
+    )
+    fetch_original(request, tmp_path / "original", workshop.models, lambda *_: None)
+    assert seeds == [drawn]
+
+
+def test_asked_for_random_weights_are_no_reason_to_warn(
+    workshop: Workshop, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_random(str(workshop.model), tmp_path, 1)
+    assert not caplog.records
+    logging.warning("heard again")
+    assert [record.message for record in caplog.records] == ["heard again"]
 
 
 def test_no_force_makes_a_run_judge_itself_by_what_it_learned(undisturbed: Workshop) -> None:

@@ -1,10 +1,13 @@
 """What is decided where nobody says: by the number of photos, the model's size, the machine."""
 
+import math
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from clipsearch.errors import UsageError
+from clipsearch.finetuning.asking import Request
 from clipsearch.finetuning.settings import Circumstances, Wishes, part_shares, resolve
 
 SMALL = Circumstances(
@@ -127,3 +130,17 @@ def test_a_rate_that_learns_nothing_is_refused_before_photos_are_read(rate: floa
 def test_what_is_no_number_is_refused_for_every_option() -> None:
     with pytest.raises(UsageError, match="--weight-decay"):
         Wishes(weight_decay=float("nan"))
+
+
+@pytest.mark.parametrize("seed", [-1, 2**63])
+def test_a_seed_that_torch_would_not_take_is_refused(seed: int) -> None:
+    with pytest.raises(UsageError, match="out of range"):
+        Wishes(seed=seed)
+    assert Wishes(seed=2**63 - 1).seed == 2**63 - 1
+
+
+@pytest.mark.parametrize("seconds", [math.nan, math.inf])
+def test_a_time_that_is_no_number_is_refused(seconds: float) -> None:
+    with pytest.raises(UsageError, match="--save-every"):
+        Request("finetune", Path("run"), None, None, "starter", None, None, Wishes(),
+                save_seconds=seconds)  # fmt: skip

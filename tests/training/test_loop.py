@@ -75,6 +75,30 @@ def test_a_teacher_is_followed_where_labels_say_otherwise() -> None:
     assert reports[-1].concepts_loss > 2 * run_all(alone)[-1].concepts_loss
 
 
+def test_losses_are_computed_in_float32() -> None:
+    run = TinyRun(steps=1)
+    losses = run.learner.losses(run.batches.make(0, 16), torch.full((8, 2), 0.5))
+    assert [each.dtype for each in losses] == [torch.float32] * len(losses)
+
+
+def test_a_gradient_that_is_not_finite_stops_before_the_weights_change(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run = TinyRun(steps=1)
+    bias = run.learner.kinds.bias
+    before = bias.detach().clone()
+
+    def losses(batch: object, judged: object) -> Losses:
+        nothing = torch.zeros(())
+        steep = (bias - bias.detach()).abs().sqrt()  # 0, with a slope that is no number
+        return Losses(steep, *([nothing] * (len(Losses._fields) - 1)))
+
+    monkeypatch.setattr(run.learner, "losses", losses)
+    with pytest.raises(TrainingDivergedError, match="gradient"):
+        run_all(run)
+    assert torch.equal(bias, before)
+
+
 @pytest.mark.parametrize(
     ("term", "weight"),
     [("captions", 1.0), ("concepts", 1.0), ("kinds", 0.2), ("mixed", 1.0), ("taught", 2.0)],

@@ -1,6 +1,9 @@
 """Where words lie among photos, against ridge regression written out the slow way."""
 
 import math
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -106,6 +109,25 @@ def test_a_word_of_one_photo_alone_is_not_learned_however_often_it_is_said() -> 
 def test_captions_without_a_common_word_teach_nothing() -> None:
     fitted = fit_words(["rex", "bello"], np.array([0, 1]), PHOTOS[:2], [1.0])[0]
     assert fitted.rows(["rex", "bello", "dog"]).tolist() == [[0, 0, 0]] * 3
+
+
+def test_which_features_are_kept_does_not_depend_on_the_process() -> None:
+    """A set's order is another one in each process; a run taken up again is a new process."""
+    say = (
+        "import numpy as np, clipsearch.training.word_features as words\n"
+        "words._MOST_WORDS, words._MOST_FEATURES = 3, 6\n"
+        "texts = ['the quick brown fox jumps', 'over the lazy dog today'] * 2\n"
+        "print(*words.word_features(texts, np.arange(4)).position)"
+    )
+    kept = {
+        subprocess.run(
+            [sys.executable, "-c", say],
+            env=os.environ | {"PYTHONHASHSEED": str(seed)},
+            capture_output=True, check=True,
+        ).stdout
+        for seed in (1, 2, 3)
+    }  # fmt: skip
+    assert len(kept) == 1
 
 
 def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
