@@ -79,7 +79,7 @@ def labels_from_names(names: Iterable[str], source: str) -> tuple[Label, ...]:
     names = sorted(set(names), reverse=True)
     by_meaning = {meaning_of(name): Label(name, words_of(name)) for name in names}
     labels = sorted(by_meaning.values(), key=lambda label: label.name)
-    return _distinct(((repr(label.name), label) for label in labels), source)
+    return _distinct(((f"'{label.name}'", label) for label in labels), source)
 
 
 def folder_label(folder: bytes) -> str:
@@ -91,16 +91,24 @@ def words_of(name: str) -> str:
     """A name as words: `stop_sign`, `StopSign`, `stop-sign` and `012.stop-sign` -> "stop sign".
 
     The case of letters is kept (CLIP's tokenizer lowers it). A name with spaces is words already.
+    Bytes that are no UTF-8 become question marks: a model reads text.
     """
-    readable = _CONTROL.sub(" ", name.encode("utf-8", "replace").decode()).strip()
-    if " " not in readable:
-        readable = _BREAKS.sub(" ", _CAMEL.sub(" ", _NUMBERED.sub("", readable)))
-    return " ".join(readable.split()) or name
+    return _in_words(name.encode("utf-8", "replace").decode())
 
 
 def meaning_of(name: str) -> str:
-    """What names have in common that differ only in case and separators."""
-    return words_of(name).replace("-", " ").casefold()
+    """What names have in common that differ only in case and separators.
+
+    It keeps bytes that are no UTF-8, which `words_of` cannot: names that differ in one are two.
+    """
+    return _in_words(name).replace("-", " ").casefold()
+
+
+def _in_words(name: str) -> str:
+    readable = _CONTROL.sub(" ", name).strip()
+    if " " not in readable:
+        readable = _BREAKS.sub(" ", _CAMEL.sub(" ", _NUMBERED.sub("", readable)))
+    return " ".join(readable.split()) or name
 
 
 def _halves(text: str) -> tuple[str, str]:
@@ -129,7 +137,7 @@ def _distinct(labels: Iterable[tuple[str, Label]], source: str) -> tuple[Label, 
         key = label.name.casefold()
         if key in seen:
             raise UsageError(
-                f"{where}: {label.name!r} is there already, as {seen[key]}", "Give each label once"
+                f"{where}: '{label.name}' is there already, as {seen[key]}", "Give each label once"
             )
         if len(found) == MAX_LABELS:
             raise UsageError(f"{where}: over {MAX_LABELS:,} labels", "Use fewer")

@@ -57,7 +57,11 @@ _WORD = re.compile(
     re.VERBOSE,
 )
 _ARGUMENT = re.compile(r"(?P<sign>[+-]?)(?P<name>[A-Za-z]+:|@)?(?P<plain>\S.*)", re.DOTALL)
-_BOOSTED = re.compile(r"(?P<body>.+)\^(?P<boost>[0-9]+(?:\.[0-9]*)?|\.[0-9]+)", re.DOTALL)
+# What is meant for a weight, also when it is none: "x^y" and "^_^" are words, "x^-1" is a slip.
+_BOOSTED = re.compile(
+    r"(?P<body>.+)\^(?P<boost>[+-]?(?:nan|inf(?:inity)?|\.?[0-9][0-9.,]*(?:e[+-]?[0-9]*)?%?))",
+    re.DOTALL | re.IGNORECASE,
+)
 _PATH = re.compile(r"\.{1,2}[\\/]|~[^\s\\/]*[\\/]|/[^/\s]|\\\\[^\\]|[A-Za-z]:[\\/]")
 _WEB = re.compile(r"https?://", re.IGNORECASE)
 _DAY = re.compile(r"([0-9]{4})(?:-([0-9]{1,2})(?:-([0-9]{1,2}))?)?")
@@ -167,12 +171,14 @@ def _checked(match: re.Match[str]) -> _Word:
     if name.lower() not in _NAMES:  # "3:2", "C:\\photos": the colon is an ordinary character
         body, name = f"{name}:{body}" if name else body, ""
         if quoted is None:
-            _refuse_slips(body)
+            _refuse_slips(found["sign"], body)
     return _Word(found["sign"], name.lower(), body, quoted is not None, found.get("boost") or "")
 
 
-def _refuse_slips(plain: str) -> None:
+def _refuse_slips(sign: str, plain: str) -> None:
     """Refuse what is almost certainly a slip, rather than search for its letters."""
+    if sign and plain == _CONCEPT:
+        raise QueryError(f"nothing follows {sign}{plain}", f"Write {sign}@rex")
     if plain.startswith('"'):
         raise QueryError(f"the quote in {plain[:40]} is not closed", 'Write it as "several words"')
     if plain[-1] == ":" and plain[:-1].lower() in _NAMES:

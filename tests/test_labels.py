@@ -141,6 +141,12 @@ def test_folder_names_that_are_no_text_still_give_labels() -> None:
     assert label.words == "caf?"
 
 
+def test_folders_that_differ_in_a_byte_that_is_no_text_are_two_labels() -> None:
+    labels = labels_from_folders([b"/p/b\xfe", b"/p/b\xff", b"/q/B\xff", b"/p/b?"])
+    assert [label.name for label in labels] == ["B\udcff", "b?", "b\udcfe"]
+    assert {label.words for label in labels} == {"b?", "B?"}
+
+
 def test_folders_that_differ_in_case_or_separators_are_one_label() -> None:
     folders = [b"/a/stop_sign", b"/b/Stop-Sign", b"/c/cat", b"/d/Cat"]
     assert [label.name for label in labels_from_folders(folders)] == ["Cat", "Stop-Sign"]

@@ -143,6 +143,12 @@ def test_min_score_leaves_out_what_scores_below(album: Album) -> None:
     assert ask(album, "red", min_score=1.01).results == ()
 
 
+def test_a_score_that_is_no_number_is_refused(album: Album) -> None:
+    for typed in ("red", "in:2023"):
+        with pytest.raises(UsageError, match="nan is no score"):
+            ask(album, typed, min_score=float("nan"))
+
+
 def test_only_filters_list_newest_first_and_undated_last(own_album: Album) -> None:
     for name, taken in [("a", "2023:05:01 10:00:00"), ("b", "2024:05:01 10:00:00")]:
         photo = Image.new("RGB", (40, 40), BLACK)

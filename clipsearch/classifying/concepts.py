@@ -84,7 +84,7 @@ def _refuse_repeated(labels: Sequence[Label]) -> None:
         meaning = meaning_of(label.name)
         if meaning in seen:
             raise UsageError(
-                f"the label {label.name!r} is there twice", f"Rename one: other={label.words}"
+                f"the label '{label.name}' is there twice", f"Rename one: other={label.words}"
             )
         seen.add(meaning)
 

@@ -160,7 +160,10 @@ def _embedded(
     if found.unknown_captions:
         unknown = counted(found.unknown_captions, "caption")
         use = "uses" if found.unknown_captions == 1 else "use"
-        note(f"clipsearch: {unknown} of {len(found.captions):,} {use} words that {name} never saw.")
+        note(
+            f"clipsearch: {unknown} of {found.measured_captions:,} {use} words that {name} "
+            "never saw."
+        )
     learned = photos_with_a_say(found)
     if learned:
         note(

@@ -145,14 +145,18 @@ def forget(
         str, typer.Argument(metavar="ROOT", help="The folder, as clipsearch library roots has it.")
     ],
     library: LibraryOption = None,
+    json: JsonOption = False,
 ) -> int:
     """Erase what is known of a folder. Its photos stay where they are."""
     refuse_empty("the folder's name", root)
     with open_library(library) as opened, opened.writer():
         known = _root_at(opened.catalogue.roots(), os.fsencode(root))
         photos = opened.catalogue.forget_root(known)
-    count = counted(photos, "photo")
-    say(f"forgot {count} of {visible_path(known.path)}; the files were not touched")
+    if json:
+        say_json({**path_fields(known.path), "photos": photos})
+    else:
+        count = counted(photos, "photo")
+        say(f"forgot {count} of {visible_path(known.path)}; the files were not touched")
     return 0
 
 

@@ -105,7 +105,7 @@ def teach(
     if everything:
         return _list(library, json=json)
     if forget is not None:
-        return _forget(library, forget)
+        return _forget(library, forget, json=json)
     if name is None:
         raise UsageError(
             "no name is given", "Call it something: clipsearch teach rex rex1.jpg rex2.jpg"
@@ -233,13 +233,16 @@ def _contents(concept: "Concept") -> str:
     return counted(examples, "photo") + (f", {counter} of what it is not" if counter else "")
 
 
-def _forget(given: str | None, name: str) -> int:
+def _forget(given: str | None, name: str, *, json: bool) -> int:
     from clipsearch.teaching import forget
 
     refuse_empty("the name after --forget", name)
     with open_library(given) as library:
         concept = forget(library, name)
-    say(f"forgot @{visible(concept.name)}; its photos were not touched")
+    if json:
+        say_json({"forgotten": concept.name, "photos": len(concept.photos)})
+    else:
+        say(f"forgot @{visible(concept.name)}; its photos were not touched")
     return 0
 
 

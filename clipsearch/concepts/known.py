@@ -146,7 +146,9 @@ def _others(catalogue: Catalogue, model_id: int, examples: Floats) -> Floats:
 
 def _as_words(label: str) -> str:
     """A folder's name as the model reads it; how names are split otherwise is `labels`'s to say."""
-    return " ".join(label.replace("_", " ").replace("-", " ").split()) or label
+    # A model reads text: bytes that are none become question marks.
+    text = label.encode("utf-8", "replace").decode()
+    return " ".join(text.replace("_", " ").replace("-", " ").split()) or text
 
 
 def _words_vector(words: str, encode_text: EncodeText) -> Floats:

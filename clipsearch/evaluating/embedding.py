@@ -54,8 +54,8 @@ class Embedded:
     `photos` (n, dim): row i is photo number `numbers[i]` of the data, ascending, whose content has
     the SHA-256 `contents[i]`. `captions`
     (m, dim): all captions of the data, also of photos that were left out. `classes` (labels, dim).
-    `cut_captions` of them are longer than the model reads, `unknown_captions` hold words that its
-    training never contained.
+    `measured_captions` belong to photos that were not left out: `cut_captions` of those are longer
+    than the model reads, `unknown_captions` hold words that its training never contained.
     """
 
     model: ModelInfo
@@ -65,6 +65,7 @@ class Embedded:
     captions: Floats
     classes: Floats
     left_out: tuple[LeftOut, ...]
+    measured_captions: int
     cut_captions: int
     unknown_captions: int
 
@@ -109,6 +110,7 @@ def embed(
     if not len(numbers):
         first = f"{left_out[0].name}: {left_out[0].reason}" if left_out else "there are none"
         raise UsageError("not one photo can be used", f"The first: {first}")
+    measured = [caption for n in numbers.tolist() for caption in data.photos[n].captions]
     return Embedded(
         model=towers.info,
         numbers=numbers,
@@ -117,8 +119,9 @@ def embed(
         captions=captions,
         classes=classes,
         left_out=tuple(left_out),
-        cut_captions=sum(towers.text.truncated(texts)) if texts else 0,
-        unknown_captions=sum(bool(towers.text.unknown_words(text)) for text in texts),
+        measured_captions=len(measured),
+        cut_captions=sum(towers.text.truncated(measured)) if measured else 0,
+        unknown_captions=sum(bool(towers.text.unknown_words(text)) for text in measured),
     )
 
 

@@ -1,6 +1,7 @@
 """A `Query` is answered: what fits it best, or without terms what is newest."""
 
 import heapq
+import math
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -59,12 +60,15 @@ def search(
 
     `lap` is told which stage is over.
 
-    Raises QueryError for an example that is no photo, UsageError for a concept that was not taught,
-    StorageError for a library without photos,
+    Raises QueryError for an example that is no photo, UsageError for a concept that was not taught
+    and for a NaN as `min_score`, StorageError for a library without photos,
     ModelMismatchError when the towers are not those of the library's model.
     """
     if top_k < 1:
         raise UsageError(f"cannot find {top_k} photos", "Ask for at least 1")
+    if min_score is not None and math.isnan(min_score):
+        # No photo scores as much: it would look as if nothing fitted.
+        raise UsageError(f"{min_score} is no score", "Give a number from -1 to 1")
     wanted = _located(query.filter)
     with library.catalogue.reading():
         if not query.terms:

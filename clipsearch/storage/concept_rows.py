@@ -16,7 +16,12 @@ from clipsearch.storage.embedding_rows import packed_vectors
 from clipsearch.storage.faults import damaged
 from clipsearch.storage.half_floats import faulty_rows, rows_and_norms, unpack
 from clipsearch.storage.model_rows import model_info
-from clipsearch.storage.records import embedding_checksum, embedding_seed
+from clipsearch.storage.records import (
+    embedding_checksum,
+    embedding_seed,
+    label_of_stored,
+    storable_label,
+)
 from clipsearch.types import Floats
 
 ConceptKind = Literal["one", "labels"]
@@ -108,7 +113,10 @@ def save_concept(
     connection.change_many(
         "INSERT INTO concept_photos (concept_id, hash, path, label, is_example) "
         "VALUES (?, ?, ?, ?, ?)",
-        [(concept_id, p.content_hash, p.path, p.label, int(p.is_example)) for p in photos],
+        [
+            (concept_id, p.content_hash, p.path, storable_label(p.label), int(p.is_example))
+            for p in photos
+        ],
     )
     return concept_id
 
@@ -186,8 +194,9 @@ def save_classifiers(
         if one.weights.shape != (info.embed_dim,) or not usable:
             raise ValueError(f"what was learned of {one.label!r} cannot be stored")
         packed = one.weights.astype("<f4").tobytes()
-        checksum = _checksum(info.fingerprint, one.label, packed, one.bias)
-        rows.append((concept_id, model_id, one.label, packed, float(one.bias), checksum))
+        label = storable_label(one.label)
+        checksum = _checksum(info.fingerprint, label, packed, one.bias)
+        rows.append((concept_id, model_id, label, packed, float(one.bias), checksum))
     connection.change(
         "DELETE FROM concept_classifiers WHERE concept_id = ? AND model_id = ?",
         (concept_id, model_id),
@@ -219,7 +228,7 @@ def classifiers(
                 connection.path, f"what was learned of concept {concept_id} is unreadable"
             )
         row = np.frombuffer(weights, dtype="<f4").astype(np.float32)
-        found.append(LinearClassifier(label, row, bias))
+        found.append(LinearClassifier(label_of_stored(label), row, bias))
     return tuple(found)
 
 
@@ -248,10 +257,15 @@ def _photos(connection: Connection, concept_id: int) -> tuple[ConceptPhoto, ...]
         "SELECT hash, path, label, is_example FROM concept_photos WHERE concept_id = ? ORDER BY id",
         (concept_id,),
     )
-    return tuple(ConceptPhoto(h, path, label, bool(example)) for h, path, label, example in rows)
+    return tuple(
+        ConceptPhoto(h, path, label_of_stored(label), bool(example))
+        for h, path, label, example in rows
+    )
 
 
 def _checksum(fingerprint: str, label: str, weights: bytes, bias: float) -> int:
-    """CRC-32 over the model and the whole row: a swapped or damaged row never fits."""
+    """CRC-32 over the model and the whole row, its label as it is stored: a swapped or damaged row
+    never fits.
+    """
     start = zlib.crc32(label.encode("utf-8", "surrogatepass"), embedding_seed(fingerprint))
     return zlib.crc32(np.float64(bias).tobytes(), zlib.crc32(weights, start))

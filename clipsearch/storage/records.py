@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import zlib
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -22,6 +23,9 @@ from clipsearch.types import (
 _64_BITS = (1 << 64) - 1
 # A time before 1874 is a time after 2262 that did not fit in 63 bits: ext4 goes on until 2446.
 _EARLIEST_NS = -3_000_000_000_000_000_000
+# An escape in a stored label, and a label's own backslash that would begin one.
+_ESCAPED = re.compile(r"\\u(005c|d[89a-f][0-9a-f]{2})")
+_LIKE_AN_ESCAPE = re.compile(r"\\(?=u(?:005c|d[89a-f][0-9a-f]{2}))")
 
 NO_STAT = FileStat(size=-1, mtime_ns=0, ctime_ns=0, inode=0, device=0)
 
@@ -214,6 +218,20 @@ def facts_from_columns(
 def storable_text(text: str) -> str:
     """Text as SQLite can hold it: parts of file names that are no UTF-8 become escapes."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def storable_label(label: str) -> str:
+    """A label, which may be a folder's name, as SQLite can hold it; see `label_of_stored`.
+
+    As `storable_text`, but a backslash that would read as such an escape becomes one itself, so
+    that every label comes back as it was.
+    """
+    return storable_text(_LIKE_AN_ESCAPE.sub(r"\\u005c", label))
+
+
+def label_of_stored(text: str) -> str:
+    """The label that `storable_label` wrote: bytes that are no UTF-8 as os.fsdecode has them."""
+    return _ESCAPED.sub(lambda found: chr(int(found[1], 16)), text)
 
 
 def join_path(root: bytes, folder: bytes, name: bytes) -> bytes:

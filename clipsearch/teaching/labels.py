@@ -10,7 +10,6 @@ from clipsearch.labels import folder_label, meaning_of
 from clipsearch.library import Library
 from clipsearch.photos.ignore import IgnoreRules
 from clipsearch.storage.concepts import ConceptPhoto
-from clipsearch.storage.records import storable_text
 from clipsearch.teaching.keeping import Taught, concept_before, model_of, save, text_of
 from clipsearch.teaching.photos import ReadPhotos, Source, existing_folder, subfolders
 from clipsearch.types import Progress, no_progress
@@ -41,7 +40,7 @@ def teach_labels(
     label_of: dict[str, str] = {}
     reads = []
     for folder in sorted(named):
-        label = storable_text(folder_label(folder))
+        label = folder_label(folder)
         label = label_of.setdefault(meaning_of(label), label)
         read = source.read([folder])
         reads.append(read)

@@ -2,7 +2,7 @@ import pytest
 
 from clipsearch.classifying import LabelProbability, PhotoLabels
 from clipsearch.classifying.truth import FolderTruth, TruthTally
-from clipsearch.labels import labels_from_text
+from clipsearch.labels import labels_from_folders, labels_from_text
 from clipsearch.metrics import ClassAccuracy, Confusion
 
 LABELS = labels_from_text("cat,dog,stop_sign")
@@ -26,6 +26,12 @@ def taken_for(predicted: str, truth: str | None, rank: int | None) -> PhotoLabel
 )
 def test_the_photos_own_folder_is_its_truth(path: bytes, number: int | None) -> None:
     assert FolderTruth(LABELS).number_of(path) == number
+
+
+def test_folders_that_differ_in_a_byte_that_is_no_text_are_two_truths() -> None:
+    truth = FolderTruth(labels_from_folders([b"b\xfe", b"b\xff"]))
+    assert [truth.number_of(path) for path in (b"/b\xfe/1.jpg", b"/B\xff/1.jpg")] == [0, 1]
+    assert truth.number_of(b"/b?/1.jpg") is None
 
 
 def test_report_of_a_hand_counted_run() -> None:

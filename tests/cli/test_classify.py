@@ -128,6 +128,18 @@ def test_agreement_with_folder_names(program: Program) -> None:
     assert "1  red taken for Green" in words
 
 
+def test_folders_that_differ_in_a_byte_that_is_no_text_are_two_labels(program: Program) -> None:
+    program.add(b"b\xfe/1.png", "red")
+    program.add(b"b\xff/1.png", "blue")
+    answer = program.run(
+        "classify", "album", "--truth-from-folders", "--model", "fake", "--json", "--quiet"
+    )
+    *photos, report = answer.records
+    assert {os.fsencode(str(photo["truth"])) for photo in photos} == {b"b\xfe", b"b\xff"}
+    # A model reads both as "b?": it cannot tell them, and is not said to.
+    assert (report["photos"], report["top_1"]) == (2, 0.0)
+
+
 def test_what_cannot_be_read_costs_only_itself(indexed: Program) -> None:
     (indexed.album / "cut.jpg").write_bytes(b"\xff\xd8\xff\xe0 cut")
     answer = indexed.run("classify", "album", "--labels", LABELS)

@@ -98,6 +98,15 @@ def test_captions_that_are_cut_or_unknown_are_counted(captioned: Program) -> Non
     assert "1 caption of 7 uses words" in answer.errors
 
 
+def test_captions_of_photos_that_are_left_out_are_not_counted(captioned: Program) -> None:
+    with (captioned.album / "captions.csv").open("a") as table:
+        table.write(f"gone.png,{'red ' * 20}\ngone.png,quagga\nblue.png,zebra\n")
+    answer = captioned.run("evaluate", "album/captions.csv", "--model", "fake", "--quiet")
+    assert answer.code == 3
+    assert "reads only the beginning" not in answer.errors
+    assert "1 caption of 6 uses words" in answer.errors
+
+
 def test_empty_captions_copies_and_broken_rows_are_said(captioned: Program) -> None:
     red = (captioned.album / "red.png").read_bytes()
     (captioned.album / "crimson.png").write_bytes(red)

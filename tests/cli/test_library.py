@@ -52,6 +52,12 @@ def test_forgetting_a_folder_leaves_its_photos(indexed: Program) -> None:
     assert indexed.run("search", "red").code == 1
 
 
+def test_forgetting_a_folder_for_programs(indexed: Program) -> None:
+    answer = indexed.run("library", "forget", "album", "--json")
+    assert answer.code == 0
+    assert answer.records == [{"path": str(indexed.album), "photos": 5}]
+
+
 def test_the_root_of_the_file_system_can_be_forgotten(program: Program) -> None:
     with Library.open(program.library, create=True) as library:
         library.catalogue.add_root(b"/", 1, 2)

@@ -99,6 +99,32 @@ def test_listing_adding_forgetting(program: Program) -> None:
     assert "no concept @leaf" in program.fails(2, "search", "@leaf")
 
 
+def test_forgetting_for_programs(program: Program) -> None:
+    teach(program)
+    answer = program.run("teach", "--forget", "@LEAF", "--json")
+    assert answer.code == 0
+    assert answer.records == [{"forgotten": "leaf", "photos": 3}]
+    assert program.run("teach", "--list").code == 1
+
+
+def test_folders_whose_names_are_no_text_have_one_spelling(program: Program) -> None:
+    pair = program.folder / "pair"
+    for i in range(3):
+        program.add(os.path.join(os.fsencode(pair), b"b\xfe", b"%d.png" % i), (250, 9 * i, 0))
+        program.add(os.path.join(os.fsencode(pair), b"b\xff", b"%d.png" % i), (0, 9 * i, 250))
+    taught = program.run("teach", "pair", "--folders", "pair", "--quiet")
+    assert [line.split("\t")[0] for line in taught.lines[2:4]] == ["b\\xfe", "b\\xff"]
+    arguments = ("classify", "pair", "--labels", "@pair", "--truth-from-folders")
+    found = program.run(*arguments, "--quiet")
+    assert {line.split("\t")[0] for line in found.lines[:6]} == {"b\\xfe", "b\\xff"}
+    assert "agreement with folder names: 6 photos" in found.lines
+    assert "b\\xfe\t3\t100.0 %" in found.lines
+    twice = program.fails(2, "classify", "pair", "--labels", "@pair,x=@pair", "--quiet")
+    assert "the label 'b\\xfe' is there twice" in twice
+    program.run("classify", "pair", "--labels", "@pair", "--copy-to", "sorted", "--quiet")
+    assert sorted(os.listdir(os.fsencode(program.folder / "sorted"))) == [b"b\xfe", b"b\xff"]
+
+
 def test_folders_as_labels(program: Program) -> None:
     answer = program.run("teach", "sorts", "--folders", "album", "--quiet")
     assert answer.code == 0, answer

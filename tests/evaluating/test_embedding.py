@@ -147,6 +147,14 @@ def test_captions_that_the_model_cannot_read_are_counted(tmp_path: Path) -> None
     assert (found.cut_captions, found.unknown_captions) == (1, 1)
 
 
+def test_captions_of_photos_that_are_left_out_are_not_counted(tmp_path: Path) -> None:
+    rows = [("gone.png", "red " * 17), ("gone.png", "a quagga"), ("blue.png", "a zebra")]
+    found = embedded(read_evaluation_data(write_captions(tmp_path, rows)))
+    counts = (found.measured_captions, found.cut_captions, found.unknown_captions)
+    assert counts == (1, 0, 1)
+    assert len(found.captions) == 3
+
+
 def test_equal_captions_are_one_row(tmp_path: Path) -> None:
     class Restless(FakeTextEncoder):
         """Rows that differ in their last bits, as beside other texts they may."""

@@ -86,6 +86,22 @@ def test_examples_outlive_their_root(catalogue: Catalogue, root: Root) -> None:
     assert hash_of("a") in catalogue.concepts.vectors(model(catalogue), [hash_of("a")])
 
 
+@pytest.mark.parametrize(
+    "label",
+    ["cat", "b\udcfe", "b\\udcfe", "b\\u005cudcfe", "\\\udcfe\\", "a\\b\\u", "\ud800"],
+    ids=ascii,
+)
+def test_labels_of_any_bytes_come_back_and_are_no_other(catalogue: Catalogue, label: str) -> None:
+    learned = [LinearClassifier(label, WEIGHTS, 0.5), LinearClassifier("b\\xfe", WEIGHTS, 0.5)]
+    photos = [ConceptPhoto(hash_of("a"), b"/photos/a.jpg", label)]
+    catalogue.concepts.save("two", "labels", None, photos, model(catalogue), VECTORS, learned)
+    concept = catalogue.concepts.called("two")
+    assert concept is not None
+    assert [photo.label for photo in concept.photos] == [label]
+    found = catalogue.concepts.classifiers(concept, model(catalogue))
+    assert [one.label for one in found] == [label, "b\\xfe"]
+
+
 def broken(*values: float) -> np.ndarray:
     return np.array(values, np.float32)
 

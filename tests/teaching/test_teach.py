@@ -1,7 +1,7 @@
 """Teaching with the fake model: colours as concepts, every vector computable by hand."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -393,6 +393,24 @@ def test_a_photo_below_two_labels_is_left_out(tmp_path: Path, album: Album) -> N
         assert "1 photos lie below two labels" in result.warnings[0]
         with pytest.raises(UsageError, match="fewer than two"):
             teach_labels(library, TOWERS, "one", [os.fsencode(tmp_path / "labels" / "a")])
+
+
+def test_names_of_folders_that_are_no_text_reach_the_model_as_text(
+    tmp_path: Path, album: Album
+) -> None:
+    class Strict(FakeTextEncoder):
+        def encode_text(self, texts: Sequence[str]) -> Floats:
+            assert "b?" in texts
+            "".join(texts).encode()  # as tokenizers do
+            return super().encode_text(texts)
+
+    for i, name in enumerate((b"b\xfe", b"b\xff")):
+        write_photo(tmp_path / "labels" / os.fsdecode(name) / "1.png", (200 * i, 9, 0))
+    with Library.open(album.library) as library:
+        towers = Towers(FAKE, Strict, FakeImageEncoder)
+        result = teach_labels(library, towers, "bytes", [os.fsencode(tmp_path / "labels")])
+        labels = {os.fsencode(photo.label) for photo in result.concept.photos}
+        assert labels == {b"b\xfe", b"b\xff"}
 
 
 def test_as_a_label_it_has_its_own_odds_beside_words(album: Album) -> None:
