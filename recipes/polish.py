@@ -15,8 +15,7 @@ import numpy as np
 import open_clip
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file
-from starter import CONCEPTS, CaptionTokens, architecture, read_sources
+from starter import CONCEPTS, CaptionTokens, architecture, read_clip, read_sources
 from torch import Tensor
 from torch.nn.functional import interpolate
 
@@ -89,8 +88,7 @@ def main() -> None:
     concepts = read_concepts(CONCEPTS)
     captions = CaptionTokens(concepts)
     towers = architecture(given.tower)
-    clip = open_clip.CLIP(**towers)
-    clip.load_state_dict(load_file(given.model / "open_clip_model.safetensors"))
+    clip = read_clip(given.model, towers)
     clip.token_embedding = captions.tokens.shrink(clip.token_embedding)
     photos = seen_photos(clip, read_sources(given.data, given.out.parent / "cache", concepts))
     sampler = TextSampler(concepts, photos.concepts, concept_texts=300, kind_texts=64)

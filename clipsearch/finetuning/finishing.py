@@ -217,8 +217,7 @@ def _write_model(made: Made, folder: Path, weights: dict[str, Any]) -> None:
 
 
 def _draw(made: Made, line: Line) -> None:
-    from clipsearch.training.curves import Curve, Panel, draw
-    from clipsearch.training.interpolation import curve_png
+    from clipsearch.training.curves import Curve, Panel, curve_png, draw
     from clipsearch.training.runs import read_metrics, write_whole
 
     rows = read_metrics(made.directory.metrics)

@@ -5,7 +5,6 @@ better on its own data and worse elsewhere; the straight line between the two se
 through models that keep most of both. It costs nothing but measuring a few of them.
 """
 
-import io
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -120,52 +119,3 @@ def curve_table(points: Sequence[Point], chosen: Point, score_name: str) -> str:
         for point in points
     ]
     return "\n".join(lines) + "\n"
-
-
-def curve_png(
-    points: Sequence[Point], chosen: Point, most_forgetting: float, score_name: str
-) -> bytes:
-    """The curve as a PNG file's bytes: score against forgetting, from the original to the tuned.
-
-    The shaded part forgets more than is allowed.
-    """
-    # Imported here: matplotlib takes longer to import than many a measurement takes.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    # A figure of its own, not pyplot's: nothing global, no display, and it is freed with it.
-    figure = Figure(figsize=(6.4, 4.4), dpi=120, layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    forgetting = [100 * point.forgetting for point in points]
-    scores = [100 * point.score for point in points]
-    axes.plot(forgetting, scores, "o-", color="tab:blue", markersize=4)
-    axes.plot(
-        [100 * chosen.forgetting],
-        [100 * chosen.score],
-        "o",
-        color="tab:orange",
-        markersize=9,
-        label=f"chosen: weight {chosen.weight:.2g}",
-    )
-    for x, y, point in zip(forgetting, scores, points, strict=True):
-        axes.annotate(
-            f"{point.weight:.2g}", (x, y), xytext=(5, 5), textcoords="offset points", fontsize=8
-        )
-    left, right = axes.get_xlim()
-    axes.axvspan(
-        100 * most_forgetting,
-        max(right, 100 * most_forgetting),
-        color="tab:red",
-        alpha=0.08,
-        label=f"forgets more than {percent(most_forgetting)}",
-    )
-    axes.set_xlim(left, right)
-    axes.set_xlabel("forgetting (%)")
-    axes.set_ylabel(f"{score_name} (%)")
-    axes.set_title("between the original (0) and the tuned model (1)", fontsize=10)
-    axes.legend(loc="best", fontsize=8)
-    axes.grid(alpha=0.3)
-    file = io.BytesIO()
-    figure.savefig(file, format="png", metadata={"Software": None})
-    return file.getvalue()

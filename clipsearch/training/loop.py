@@ -1,18 +1,16 @@
-"""The training loop: photos and captions in, weights out; any open_clip model."""
+"""The loop that trains the starter: labelled photos in, weights out. Finetuning's is `fitting`."""
 
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.nn.functional import normalize as to_unit_length
 
 from clipsearch.training.augment import augment, normalise, some_without_colour
 from clipsearch.training.averaging import MovingAverage
@@ -28,6 +26,7 @@ from clipsearch.training.losses import (
 from clipsearch.training.photo_mixing import Mixture, mix_photos, mixed_softmax
 from clipsearch.training.prototypes import Prototypes
 from clipsearch.training.schedule import SizeStage, size_at, warmup_cosine
+from clipsearch.training.short_texts import encode_short_text
 from clipsearch.training.teacher import Teacher, divergence
 
 # Weights beside the softmax over captions, and over prototypes, which count 1.
@@ -145,24 +144,6 @@ class Learner(nn.Module):
         best = logits.masked_fill(ignored[:, :split], -1e4).argmax(dim=1, keepdim=True)
         accuracy = positive[:, :split].gather(1, best).float().mean()
         return Losses(contrastive, of_concepts, kinds, mixed, taught, accuracy)
-
-
-def encode_short_text(clip: nn.Module, tokens: Tensor) -> Tensor:
-    """Unit embeddings [n, embed_dim] of `tokens` [n, length], length up to the context length.
-
-    Equal to open_clip's `encode_text(..., normalize=True)` on the same rows padded to the full
-    context length, which is the only length that one takes: attention is causal, and what follows
-    the end token is never looked at.
-    """
-    model: Any = clip
-    length = tokens.shape[1]
-    x = model.token_embedding(tokens) + model.positional_embedding[:length]  # [n, length, width]
-    # The fused attention's backward pass is five times slower than plain products on short texts.
-    with sdpa_kernel(SDPBackend.MATH):
-        x = model.transformer(x, attn_mask=model.attn_mask[:length, :length])
-    x = model.ln_final(x)
-    end = x[torch.arange(len(x)), tokens.argmax(dim=1)]  # [n, width]
-    return to_unit_length(end @ model.text_projection, dim=-1)
 
 
 def make_optimizer(learner: nn.Module, weight_decay: float) -> torch.optim.AdamW:

@@ -21,7 +21,7 @@ from clipsearch.training.batches import TextSampler
 from clipsearch.training.captions import draw_caption
 from clipsearch.training.colours import ColourTexts
 from clipsearch.training.concepts import Concept
-from clipsearch.training.loop import KindsHead, encode_short_text
+from clipsearch.training.loop import KindsHead
 from clipsearch.training.losses import (
     clamp_temperature,
     pairwise_sigmoid,
@@ -29,6 +29,7 @@ from clipsearch.training.losses import (
 )
 from clipsearch.training.prototypes import Prototypes
 from clipsearch.training.schedule import warmup_cosine
+from clipsearch.training.short_texts import encode_short_text
 
 _PHOTOS, _CAPTIONS = 1024, 256  # drawn for each step
 # Noise in each feature, as a share of its deviation: with fewer features than photos a fit

@@ -59,16 +59,12 @@ class EstimatedForgetting:
     text tower, that are still so. `forgetting` is 1 - (decisions + geometry) / 2; 0 for the
     original itself.
 
-    `photo_drift` and `label_drift` are 1 - the mean cosine between a photo's (label's) vectors by
-    the two models, 0..2. They say whether old embeddings still serve with the new model, not
-    whether it forgot: a rotation of everything changes them and nothing else.
+    A rotation of everything forgets nothing: vectors are only compared with those of one model.
     """
 
     forgetting: float
     decisions: float
     geometry: float
-    photo_drift: float
-    label_drift: float
     photos: int
     labels: int
 
@@ -118,8 +114,6 @@ def estimated_forgetting(before: Outlook, after: Outlook) -> EstimatedForgetting
         forgetting=1 - (decisions + geometry) / 2,
         decisions=decisions,
         geometry=geometry,
-        photo_drift=_drift(before.photos, after.photos),
-        label_drift=_drift(before.labels, after.labels),
         photos=len(before.photos),
         labels=len(before.labels),
     )
@@ -167,12 +161,6 @@ def _neighbours(labels: Floats) -> Ids:
         scores[own, start + own] = -np.inf
         found.append(top_k_rows(scores, k) if k else np.empty((len(scores), 0), np.int64))
     return np.concatenate(found)
-
-
-def _drift(before: Floats, after: Floats) -> float:
-    if before.shape != after.shape:
-        return float("nan")  # vectors of another length do not compare at all
-    return float(1 - np.einsum("ij,ij->i", before, after).mean())
 
 
 def _words(text: str) -> set[str]:

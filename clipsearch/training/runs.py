@@ -3,8 +3,11 @@
 settings.json      everything the run depends on, resolved
 data.json          which photos it learns from: counts, parts and their fingerprint
 photos.tsv         the part and the content of each photo
+findings.tsv       what was wrong with the data, if anything was
+views.safetensors  embeddings of the photos, when the image tower is locked
 metrics.csv        a line for every reported step and every evaluation
-curves.png         the same, drawn
+curves.png         the same, drawn; mixing.png: between the original and the tuned weights
+tensorboard/       the same, when asked for
 report.json, .txt  what came of it
 checkpoints/       the last two (see `states`)
 best.safetensors   the trained tensors that did best on the validation part

@@ -6,10 +6,10 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from clipsearch.training.curves import curve_png
 from clipsearch.training.interpolation import (
     Point,
     choose,
-    curve_png,
     curve_table,
     interpolate,
     sweep,

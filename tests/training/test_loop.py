@@ -15,10 +15,10 @@ from clipsearch.training.loop import (
     Losses,
     Report,
     TrainingDivergedError,
-    encode_short_text,
     train,
 )
 from clipsearch.training.losses import MAX_LOGIT_SCALE
+from clipsearch.training.short_texts import encode_short_text
 from clipsearch.training.teacher import Teacher
 from tests.training.tiny_model import ARCHITECTURE, COMPACT, TinyRun, tokens_of
 

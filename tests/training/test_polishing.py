@@ -7,7 +7,6 @@ import torch
 
 from clipsearch.training.batches import TextSampler
 from clipsearch.training.colours import COLOURS, ColourTexts
-from clipsearch.training.loop import encode_short_text
 from clipsearch.training.polishing import (
     Sayings,
     SeenPhotos,
@@ -16,6 +15,7 @@ from clipsearch.training.polishing import (
     teach_texts,
 )
 from clipsearch.training.prototypes import Prototypes
+from clipsearch.training.short_texts import encode_short_text
 from tests.training.tiny_model import ARCHITECTURE, COMPACT, CONCEPTS, tokenize
 
 WIDTH = 6

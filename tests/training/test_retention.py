@@ -23,15 +23,13 @@ ORIGINAL = Outlook(random_rows(30, 0), random_rows(40, 1))
 def test_the_original_forgot_nothing() -> None:
     same = estimated_forgetting(ORIGINAL, ORIGINAL)
     assert (same.forgetting, same.decisions, same.geometry) == (0, 1, 1)
-    assert (same.photo_drift, same.label_drift) == pytest.approx((0, 0), abs=1e-6)
     assert (same.photos, same.labels) == (30, 40)
 
 
-def test_turning_everything_forgets_nothing_but_old_vectors() -> None:
+def test_turning_everything_forgets_nothing() -> None:
     turn = np.linalg.qr(np.random.default_rng(2).standard_normal((8, 8)))[0].astype(np.float32)
     turned = estimated_forgetting(ORIGINAL, Outlook(ORIGINAL.photos @ turn, ORIGINAL.labels @ turn))
     assert turned.forgetting == 0
-    assert turned.photo_drift > 0.5
 
 
 def test_another_model_forgot_nearly_everything() -> None:
@@ -78,7 +76,6 @@ def test_models_of_other_lengths_compare_but_for_their_vectors() -> None:
     )
     found = estimated_forgetting(ORIGINAL, wider)
     assert found.forgetting == 0
-    assert np.isnan(found.photo_drift)
 
 
 def test_other_photos_are_refused() -> None:
