@@ -35,7 +35,9 @@ _PHOTOS, _CAPTIONS = 1024, 256  # drawn for each step
 # Noise in each feature, as a share of its deviation: with fewer features than photos a fit
 # without it learns the training photos by heart.
 _NOISE = 0.5
-_KINDS = 0.4  # weight of the sigmoid loss beside the softmax
+# Weights beside the softmax: of the sigmoid loss, and of staying near the prototypes.
+_KINDS, _PLACES = 0.4, 2.0
+_SETTLED = 0.5
 _FIT_RATE, _TEACHING_RATE, _SETTLING_RATE = 3e-3, 2e-3, 1.5e-3
 _WARMUP, _BETAS = 0.05, (0.9, 0.98)
 
@@ -102,25 +104,44 @@ class Sayings:
             return encode_short_text(clip, self.tokenize(captions)).float()
 
 
+class _Lesson:
+    """Captions drawn anew each time, and how far they lie from the prototypes they name."""
+
+    def __init__(self, prototypes: Prototypes, sayings: Sayings, rng: np.random.Generator) -> None:
+        self._places = prototypes.unit().detach()  # [concepts, embed_dim]
+        self._sayings, self._rng = sayings, rng
+
+    def loss(self, clip: nn.Module) -> Tensor:
+        """The mean of 1 - cosine, a scalar in 0..2."""
+        count = len(self._places)
+        chosen = self._rng.choice(count, min(_CAPTIONS, count), replace=False)
+        concepts = self._sayings.sampler.photographed[chosen]
+        captions = [draw_caption(self._sayings.concepts[i], self._rng) for i in concepts]
+        texts = self._sayings.encode(clip, captions)
+        return 1 - (texts * self._places[torch.from_numpy(chosen)]).sum(dim=1).mean()
+
+
 def teach_texts(clip: nn.Module, prototypes: Prototypes, sayings: Sayings, steps: int) -> None:
     """Train the text tower of `clip`, an open_clip CLIP model: every way to say a concept is to lie
-    where its prototype lies (mean of 1 - cosine). No photo is looked at."""
-    places = prototypes.unit().detach()  # [concepts, embed_dim]
+    where its prototype lies. No photo is looked at."""
+    lesson = _Lesson(prototypes, sayings, np.random.default_rng(1))
     optimizer = torch.optim.AdamW(_text_parameters(clip), lr=0.0, betas=_BETAS, weight_decay=0.0)
-    rng = np.random.default_rng(1)
     for _ in _rates(optimizer, _TEACHING_RATE, steps):
-        chosen = rng.choice(len(places), min(_CAPTIONS, len(places)), replace=False)
-        concepts = sayings.sampler.photographed[chosen]
-        texts = sayings.encode(clip, [draw_caption(sayings.concepts[i], rng) for i in concepts])
-        _step(optimizer, 1 - (texts * places[torch.from_numpy(chosen)]).sum(dim=1).mean())
+        _step(optimizer, lesson.loss(clip))
     with torch.no_grad():
         clip.get_parameter("logit_scale").copy_(prototypes.logit_scale)
 
 
-def settle_texts(clip: nn.Module, photos: SeenPhotos, sayings: Sayings, steps: int) -> None:
+def settle_texts(
+    clip: nn.Module, prototypes: Prototypes, photos: SeenPhotos, sayings: Sayings, steps: int
+) -> None:
     """Train the text tower of `clip` against photos whose embeddings stay: the softmax over
-    captions, in which the label alone is right, and the sigmoid loss of kinds and colours."""
+    captions, in which the label alone is right, and the sigmoid loss of kinds and colours; beside
+    them what `teach_texts` taught. It ends halfway (WiSE-FT): settled to the end it knew colours
+    and kinds better, and told rarer things apart less well."""
     projection = clip.get_parameter("visual.head.proj.weight").detach()
+    before = [parameter.detach().clone() for parameter in _text_parameters(clip)]
+    lesson = _Lesson(prototypes, sayings, np.random.default_rng(5))
     kinds_head = KindsHead()
     learned = [*_text_parameters(clip), clip.get_parameter("logit_scale")]
     optimizer = torch.optim.AdamW(
@@ -143,8 +164,11 @@ def settle_texts(clip: nn.Module, photos: SeenPhotos, sayings: Sayings, steps: i
         kinds = pairwise_sigmoid(
             kinds_head(cosines[:, split:]), said.positive[:, split:], said.ignored[:, split:]
         )
-        _step(optimizer, loss + _KINDS * kinds)
+        _step(optimizer, loss + _KINDS * kinds + _PLACES * lesson.loss(clip))
         clamp_temperature(clip)
+    with torch.no_grad():
+        for parameter, taught in zip(_text_parameters(clip), before, strict=True):
+            parameter.lerp_(taught, 1 - _SETTLED)
 
 
 def _text_parameters(clip: nn.Module) -> list[nn.Parameter]:

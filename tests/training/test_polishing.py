@@ -104,8 +104,10 @@ def test_captions_come_to_find_their_photos_and_colours_theirs() -> None:
     photos.colours[first, COLOURS.index("yellow")] = 1
     photos.colours[~first, COLOURS.index("green")] = 1
     projection = clip.visual.head.proj.weight.detach().clone()
-    settle_texts(clip, photos, sayings_over(photos), steps=60)
     images = torch.nn.functional.normalize(photos.features @ projection.T, dim=1)
+    prototypes = Prototypes(2, 16)
+    prototypes.vectors.data = torch.stack([images[first].mean(0), images[~first].mean(0)])
+    settle_texts(clip, prototypes, photos, sayings_over(photos), steps=60)
     captions = ["a photo of red", "blue", "something yellow", "something green"]
     with torch.no_grad():
         cosines = (images @ encode_short_text(clip, tokenize(captions)).T).numpy()
@@ -113,3 +115,30 @@ def test_captions_come_to_find_their_photos_and_colours_theirs() -> None:
     assert cosines[first, 2].min() > cosines[~first, 2].max()
     assert cosines[~first, 3].min() > cosines[first, 3].max()
     assert torch.equal(clip.visual.head.proj.weight, projection)
+
+
+def test_settling_ends_halfway(monkeypatch: pytest.MonkeyPatch) -> None:
+    photos, prototypes = red_and_blue_photos(), Prototypes(2, 16)
+    ends = []
+    for share in (1.0, 0.5):
+        monkeypatch.setattr("clipsearch.training.polishing._SETTLED", share)
+        clip = tiny_clip()
+        before = clip.get_parameter("text_projection").detach().clone()
+        settle_texts(clip, prototypes, photos, sayings_over(photos), steps=5)
+        ends.append(clip.get_parameter("text_projection").detach() - before)
+    assert ends[0].abs().max() > 1e-3
+    assert torch.allclose(ends[1], ends[0] / 2, atol=1e-6)
+
+
+def test_settled_texts_stay_near_their_prototypes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The photos pull another way: to where their embeddings lie."""
+    photos, prototypes = red_and_blue_photos(), Prototypes(2, 16)
+    distances = []
+    for weight in (0.0, 20.0):
+        monkeypatch.setattr("clipsearch.training.polishing._PLACES", weight)
+        clip = tiny_clip()
+        settle_texts(clip, prototypes, photos, sayings_over(photos), steps=60)
+        with torch.no_grad():
+            texts = encode_short_text(clip, tokenize(["red", "blue"]))
+        distances.append(1 - (texts * prototypes.unit()).sum(dim=1).mean().item())
+    assert distances[1] < 0.5 * distances[0]
