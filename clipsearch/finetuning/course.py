@@ -83,7 +83,7 @@ class Course:
             if at_end:
                 self.save()
                 self._last = whole(self._trainee.weights())
-                # Several times the trained weights, which choosing among models has a use for.
+                # Twice or three times what is trained: choosing among models needs the memory.
                 self._trainee.optimizer.zero_grad(set_to_none=True)
                 self._trainee.optimizer.state.clear()
                 return

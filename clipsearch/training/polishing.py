@@ -137,8 +137,8 @@ def settle_texts(
 ) -> None:
     """Train the text tower of `clip` against photos whose embeddings stay: the softmax over
     captions, in which the label alone is right, and the sigmoid loss of kinds and colours; beside
-    them what `teach_texts` taught. It ends halfway (WiSE-FT): settled to the end it knew colours
-    and kinds better, and told rarer things apart less well."""
+    them what `teach_texts` taught. It ends halfway (WiSE-FT): settled to the end it told rarer
+    things apart less well."""
     projection = clip.get_parameter("visual.head.proj.weight").detach()
     before = [parameter.detach().clone() for parameter in _text_parameters(clip)]
     lesson = _Lesson(prototypes, sayings, np.random.default_rng(5))
