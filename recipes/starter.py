@@ -61,8 +61,6 @@ REPEATS = {
     "catdog": 1.5,
 }
 HELD_OUT = ("mini", "tiny", "caltech", "scenes", "grocery", "clothing")
-# Logits of the teacher, and of prototypes that begin where it places the concepts.
-TEACHER_SCALE = 42.0
 CHECKPOINT_SECONDS = 240
 
 
@@ -164,17 +162,17 @@ def read_clip(folder: Path, towers: Architecture) -> open_clip.CLIP:
 
 def read_teacher(
     folder: Path, towers: Architecture, concepts: Sequence[Concept], photographed: NDArray[np.int64]
-) -> tuple[Teacher, Tensor]:
-    """An exported model as teacher, and where it places the photographed concepts, by their names:
-    [concepts, embed_dim] of length 1."""
+) -> tuple[Teacher, Tensor, float]:
+    """An exported model as teacher, where it places the photographed concepts, by their names:
+    [concepts, embed_dim] of length 1, and its logit scale."""
     clip = read_clip(folder, towers).eval()
     tokenizer = open_clip.SimpleTokenizer(context_length=CONTEXT_LENGTH)
     prompts = [zero_shot_prompts(concepts[i]) for i in photographed]
     with torch.no_grad():
         means = [clip.encode_text(tokenizer(p), normalize=True).mean(dim=0) for p in prompts]
         vectors = normalize(torch.stack(means), dim=-1)
-        teacher = Teacher(clip.to(memory_format=torch.channels_last), vectors, TEACHER_SCALE)
-    return teacher, vectors
+        scale = float(clip.logit_scale.exp())
+    return Teacher(clip.to(memory_format=torch.channels_last), vectors, scale), vectors, scale
 
 
 def run_worker(worker: int, options: Options) -> None:
@@ -199,8 +197,10 @@ def run_worker(worker: int, options: Options) -> None:
     prototypes = Prototypes(len(sampler.photographed), towers["embed_dim"])
     teacher = None
     if options.teacher is not None:
-        teacher, vectors = read_teacher(options.teacher, towers, concepts, sampler.photographed)
-        prototypes.start_from(vectors, TEACHER_SCALE)
+        teacher, vectors, scale = read_teacher(
+            options.teacher, towers, concepts, sampler.photographed
+        )
+        prototypes.start_from(vectors, scale)
     learner = Learner(clip, prototypes).to(memory_format=torch.channels_last)
     schedule = Schedule(
         minutes=options.minutes,
