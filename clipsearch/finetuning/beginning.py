@@ -83,8 +83,7 @@ def fetch_original(request: Request, folder: Path, models_dir: Path, progress: P
         copy_original(request.model, making, models_dir, progress)
     else:
         assert request.architecture is not None
-        seed = 1 if request.wishes.seed is None else request.wishes.seed
-        write_random(request.architecture, making, seed)
+        write_random(request.architecture, making, request.wishes.resolved_seed)
     shutil.rmtree(folder, ignore_errors=True)
     rename_folder(making, folder)
 

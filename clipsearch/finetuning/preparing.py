@@ -225,7 +225,7 @@ def _divided(
         return np.concatenate(rows)
 
     shares = part_shares(request.wishes, len(report.photos))
-    seed = 1 if request.wishes.seed is None else request.wishes.seed
+    seed = request.wishes.resolved_seed
     knows = request.model is not None
     try:
         parts, alike = divide(report, shares, seed, embed if knows else None)

@@ -55,6 +55,11 @@ class Wishes:
                 "Give a rate above 0, or none: it is chosen by the model",
             )
 
+    @property
+    def resolved_seed(self) -> int:
+        """The seed asked for, or the usual one: of weights, of the division and of training."""
+        return 1 if self.seed is None else self.seed
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -216,7 +221,7 @@ def resolve(kind: Kind, wishes: Wishes, found: Circumstances) -> Settings:
         forgetting=_most_forgetting(wishes, found),
         validation=validation,
         test=test,
-        seed=1 if wishes.seed is None else wishes.seed,
+        seed=wishes.resolved_seed,
         threads=wishes.threads or found.threads,
         device=found.device,
         world=found.world,
