@@ -16,11 +16,46 @@ TRAINING_TEMPLATES = (
     "a close-up photo of {}",
     "a small photo of {}",
     "this is {}",
+    "{}.",
+    "a photo of {}.",
+)
+# As `classify` asks: with the bare name, whatever it is, and a full stop, which is a token too.
+LABEL_TEMPLATES = (
+    "a photo of a {}.",
+    "a photo of the {}.",
+    "a close-up of a {}.",
+    "a snapshot with a {} in it.",
+    "a blurry photo of a {}.",
+    "a photo of one small {}.",
+    "a photo of a big {}.",
 )
 ZERO_SHOT_TEMPLATES = ("{}", "a photo of {}", "a picture of {}", "an image of {}")
 
+# What says that a photo is a photo and nothing about what is on it.
+ANYTHING = Concept(
+    "anything",
+    (
+        Name("something", False),
+        Name("photo", True),
+        Name("picture", True),
+        Name("image", True),
+        Name("snapshot", True),
+        Name("anything", False),
+    ),
+    (),
+    (),
+)
+
 _BARE = 0.5
 _PLURAL = 0.1
+_AS_LABEL = 0.3
+_IRREGULAR_PLURALS = {
+    "child": "children",
+    "goose": "geese",
+    "man": "men",
+    "mouse": "mice",
+    "woman": "women",
+}
 
 
 def with_article(name: Name) -> str:
@@ -31,7 +66,14 @@ def with_article(name: Name) -> str:
 
 
 def plural(words: str) -> str:
-    """The regular English plural of the last word: "a street sign" -> "street signs"."""
+    """The English plural: "street sign" -> "street signs", "man" -> "men", "ear of corn" -> "ears
+    of corn"."""
+    one, of, rest = words.partition(" of ")
+    if of:
+        return plural(one) + of + rest
+    *before, last = words.split(" ")
+    if last in _IRREGULAR_PLURALS:
+        return " ".join([*before, _IRREGULAR_PLURALS[last]])
     if re.search(r"(s|x|z|ch|sh)$", words):
         return words + "es"
     if re.search(r"[^aeiou]y$", words):
@@ -47,6 +89,8 @@ def draw_caption(concept: Concept, rng: np.random.Generator) -> str:
         if name.countable and rng.random() < _PLURAL:
             return plural(name.words)
         return name.words if rng.random() < 0.7 else with_article(name)
+    if rng.random() < _AS_LABEL:
+        return LABEL_TEMPLATES[int(rng.integers(len(LABEL_TEMPLATES)))].format(name.words)
     template = TRAINING_TEMPLATES[int(rng.integers(len(TRAINING_TEMPLATES)))]
     return template.format(with_article(name))
 
@@ -60,7 +104,16 @@ def all_captions(concepts: Iterable[Concept]) -> list[str]:
             if name.countable:
                 captions.add(plural(name.words))
             captions |= {template.format(with_article(name)) for template in TRAINING_TEMPLATES}
+            captions |= {template.format(name.words) for template in LABEL_TEMPLATES}
     return sorted(captions)
+
+
+def all_names(concepts: Iterable[Concept]) -> list[str]:
+    """Every name, alone and in the plural, sorted: what the captions are about."""
+    names = [name for concept in concepts for name in concept.names]
+    return sorted(
+        {name.words for name in names} | {plural(name.words) for name in names if name.countable}
+    )
 
 
 def zero_shot_prompts(concept: Concept) -> list[str]:

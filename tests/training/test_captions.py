@@ -3,8 +3,12 @@
 import numpy as np
 import pytest
 
+from clipsearch.prompts import neutral_prompts, template_set
 from clipsearch.training.captions import (
+    ANYTHING,
+    LABEL_TEMPLATES,
     all_captions,
+    all_names,
     draw_caption,
     plural,
     with_article,
@@ -25,7 +29,17 @@ def test_articles() -> None:
 
 @pytest.mark.parametrize(
     ("one", "many"),
-    [("dog", "dogs"), ("bus", "buses"), ("berry", "berries"), ("toy", "toys"), ("dish", "dishes")],
+    [
+        ("dog", "dogs"),
+        ("bus", "buses"),
+        ("berry", "berries"),
+        ("toy", "toys"),
+        ("dish", "dishes"),
+        ("old man", "old men"),
+        ("group of people", "groups of people"),
+        ("woman", "women"),
+        ("manatee", "manatees"),
+    ],
 )
 def test_plurals(one: str, many: str) -> None:
     assert plural(one) == many
@@ -36,7 +50,19 @@ def test_every_drawn_caption_is_listed() -> None:
     rng = np.random.default_rng(0)
     drawn = {draw_caption(concept, rng) for concept in (OWL, MILK) for _ in range(400)}
     assert drawn <= listed
-    assert {"owl", "owls", "night bird", "milk"} <= drawn
+    assert {"owl", "owls", "night bird", "milk", "an owl.", "a photo of a owl."} <= drawn
+
+
+def test_classify_asks_with_wordings_that_were_trained() -> None:
+    assert template_set().templates == LABEL_TEMPLATES
+
+
+def test_what_says_nothing_was_trained_in_the_wordings_that_decide_none_of_these() -> None:
+    assert set(neutral_prompts()) <= set(all_captions([ANYTHING]))
+
+
+def test_names_stand_alone_and_in_the_plural() -> None:
+    assert all_names([MILK, OWL]) == ["milk", "night bird", "night birds", "owl", "owls"]
 
 
 def test_the_same_generator_draws_the_same_caption() -> None:
