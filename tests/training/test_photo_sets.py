@@ -1,7 +1,5 @@
 """The recipe's near-duplicate search finds a photo made smaller, mirrored or brighter."""
 
-import importlib.util
-from pathlib import Path
 from types import ModuleType
 
 import numpy as np
@@ -9,17 +7,12 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-RECIPE = Path(__file__).parents[2] / "recipes" / "photo_sets.py"
+from tests.training.recipe import load_recipe
 
 
 @pytest.fixture(scope="module")
 def photo_sets() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("photo_sets", RECIPE)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_recipe("photo_sets")
 
 
 def scene(seed: int, side: int = 64) -> NDArray[np.uint8]:
