@@ -7,26 +7,31 @@ Takes about a quarter of an hour. What it does and why is in clipsearch/training
 
 import argparse
 import math
-import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import open_clip
 import torch
+from captioned import caption_words, read_captioned
 from numpy.typing import NDArray
 from starter import CONCEPTS, CaptionTokens, architecture, read_clip, read_sources
 from torch import Tensor
 from torch.nn.functional import interpolate
+from torch.nn.functional import normalize as to_unit_length
 
+from clipsearch.concepts.learning import Background, learn
 from clipsearch.training.augment import augment, normalise
 from clipsearch.training.batches import LabelledPhotos, TextSampler
+from clipsearch.training.captions import ANYTHING
 from clipsearch.training.colours import ColourTexts, colour_truth
-from clipsearch.training.concepts import read_concepts
+from clipsearch.training.concepts import Concept, read_concepts
 from clipsearch.training.export import export_open_clip
 from clipsearch.training.polishing import (
+    Places,
     Sayings,
     SeenPhotos,
+    fit_neutral,
     fit_projection,
     settle_texts,
     teach_texts,
@@ -39,14 +44,11 @@ _BLOCK = 256
 
 def seen_photos(clip: open_clip.CLIP, sources: Sequence[LabelledPhotos]) -> SeenPhotos:
     """Every photo of the sources in each of its `views`."""
-    trunk = clip.visual.trunk.eval().to(memory_format=torch.channels_last)
     features, colours, concepts, repeats = [], [], [], []
     for source in sources:
         for numbers in np.array_split(source.kept, len(source.kept) // _BLOCK + 1):
             for pixels in views(source, numbers):
-                images = normalise(pixels).contiguous(memory_format=torch.channels_last)
-                with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
-                    features.append(trunk(images).float())
+                features.append(see(clip, pixels))
                 colours.append(colour_truth(pixels))
                 concepts.append(source.concepts[numbers])
                 repeats.append(np.full(len(numbers), source.repeats))
@@ -72,6 +74,30 @@ def views(source: LabelledPhotos, numbers: NDArray[np.int64]) -> Iterator[Tensor
         yield augment(list(photos), SIZE, seed=0, epoch=epoch, indices=numbers)
 
 
+def see(clip: open_clip.CLIP, pixels: Tensor) -> Tensor:
+    """What the trunk makes of pixels [n, 3, SIZE, SIZE] in 0..1: float32 [n, width]."""
+    trunk = clip.visual.trunk.eval().to(memory_format=torch.channels_last)
+    images = normalise(pixels).contiguous(memory_format=torch.channels_last)
+    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+        features: Tensor = trunk(images).float()
+    return features
+
+
+def places_of_caption_words(
+    clip: open_clip.CLIP, data: Path, concepts: Sequence[Concept]
+) -> Places:
+    """Where the concepts lie that are named by words of captions alone: learned as
+    `clipsearch teach` would, from the photos of which people said so and the others."""
+    captioned, _ = read_captioned(data)
+    pixels = torch.from_numpy(captioned.pixels(SIZE)).permute(0, 3, 1, 2).float() / 255
+    projection = clip.visual.head.proj.weight.detach()
+    photos = to_unit_length(see(clip, pixels) @ projection.T, dim=-1).numpy()  # [n, embed_dim]
+    named = [i for i, concept in enumerate(concepts) if caption_words(concept)]
+    examples = [photos[captioned.said(caption_words(concepts[i])) == 1] for i in named]
+    learned = [learn(some, Background(photos)).weights for some in examples]
+    return Places(np.array(named), to_unit_length(torch.from_numpy(np.stack(learned)), dim=-1))
+
+
 def main() -> None:
     """Read a finished model, write a better one."""
     parser = argparse.ArgumentParser(description="Fit both projections and the text tower anew.")
@@ -85,20 +111,27 @@ def main() -> None:
     parser.add_argument("--scale", type=float, default=20.0, help="exported logit scale, 1..100")
     given = parser.parse_args()
     torch.manual_seed(0)
-    concepts = read_concepts(CONCEPTS)
+    concepts = [*read_concepts(CONCEPTS), ANYTHING]
     captions = CaptionTokens(concepts)
     towers = architecture(given.tower)
     clip = read_clip(given.model, towers)
     clip.token_embedding = captions.tokens.shrink(clip.token_embedding)
     photos = seen_photos(clip, read_sources(given.data, given.out.parent / "cache", concepts))
     sampler = TextSampler(concepts, photos.concepts, concept_texts=300, kind_texts=64)
-    prototypes = fit_projection(clip.visual.head.proj.weight, photos, sampler, given.steps)
+    projection = clip.visual.head.proj.weight
+    prototypes = fit_projection(projection, photos, sampler, given.steps)
+    labelled = Places(sampler.photographed, prototypes.unit().detach())
+    neutral = fit_neutral(labelled, photos, projection.detach(), sampler, given.steps // 2)
+    places = labelled.and_others(places_of_caption_words(clip, given.data, concepts)).and_others(
+        Places(np.array([concepts.index(ANYTHING)]), neutral[None])
+    )
     sayings = Sayings(concepts, sampler, ColourTexts(concepts, things=40), captions)
-    teach_texts(clip, prototypes, sayings, given.steps)
-    settle_texts(clip, prototypes, photos, sayings, given.settle)
+    teach_texts(clip, places, sayings, given.steps)
+    clip.logit_scale.data.copy_(prototypes.logit_scale)
+    settle_texts(clip, places, photos, sayings, given.settle)
     clip.logit_scale.data.fill_(math.log(given.scale))
     export_open_clip(given.out, clip, towers, captions.tokens, SIZE)
-    shutil.copy(given.model / "vocabulary.txt", given.out / "vocabulary.txt")
+    captions.write_words(given.out)
 
 
 if __name__ == "__main__":

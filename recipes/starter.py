@@ -28,7 +28,7 @@ from torch.nn.functional import normalize
 
 from clipsearch.training.averaging import MovingAverage
 from clipsearch.training.batches import LabelledPhotos, PhotoPool, TextSampler
-from clipsearch.training.captions import all_captions, words_of, zero_shot_prompts
+from clipsearch.training.captions import all_captions, all_names, words_of, zero_shot_prompts
 from clipsearch.training.checkpoints import latest_checkpoint, load_checkpoint, save_checkpoint
 from clipsearch.training.colours import ColourTexts, all_colour_captions
 from clipsearch.training.concepts import Concept, concept_of_label, read_concepts
@@ -145,12 +145,17 @@ class CaptionTokens:
         self._rows = self.tokens.compact(rows)
         self._end = int(self.tokens.compact(torch.tensor([END_TOKEN])))
         self._position = {caption: i for i, caption in enumerate(captions)}
-        self.words = words_of(captions)
+        # Not those of the wordings around the names: "blurry" has taught it nothing.
+        self.words = words_of(all_names(concepts) + all_colour_captions(concepts))
 
     def __call__(self, captions: Sequence[str]) -> Tensor:
         """Token rows [n, longest] of captions that were listed."""
         rows = self._rows[[self._position[caption] for caption in captions]]
         return trimmed(rows, self._end)
+
+    def write_words(self, folder: Path) -> None:
+        """Write `vocabulary.txt`, the words that mean something to the model."""
+        (folder / "vocabulary.txt").write_text("\n".join(self.words) + "\n", encoding="utf-8")
 
 
 def read_clip(folder: Path, towers: Architecture) -> open_clip.CLIP:
@@ -232,7 +237,7 @@ def run_worker(worker: int, options: Options) -> None:
         exported = learner if report.progress >= 1.0 else average.shadow
         folder, size = options.out / "export", schedule.sizes[-1].size
         export_open_clip(folder, exported.get_submodule("clip"), towers, captions.tokens, size)
-        (folder / "vocabulary.txt").write_text("\n".join(captions.words) + "\n", encoding="utf-8")
+        captions.write_words(folder)
 
     reports = train(learner, teacher, average, optimizer, batches, schedule, start)
     follow(reports, save if worker == 0 else None, options.out / "log.tsv")

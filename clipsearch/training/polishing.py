@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, softplus
 from torch.nn.functional import normalize as to_unit_length
 
 from clipsearch.training.batches import TextSampler
@@ -35,10 +35,13 @@ _PHOTOS, _CAPTIONS = 1024, 256  # drawn for each step
 # Noise in each feature, as a share of its deviation: with fewer features than photos a fit
 # without it learns the training photos by heart.
 _NOISE = 0.5
-# Weights beside the softmax: of the sigmoid loss, and of staying near the prototypes.
+# Weights beside the softmax: of the sigmoid loss, and of staying near the places taught before.
 _KINDS, _PLACES = 0.4, 2.0
 _SETTLED = 0.5
-_FIT_RATE, _TEACHING_RATE, _SETTLING_RATE = 3e-3, 2e-3, 1.5e-3
+_FIT_RATE, _TEACHING_RATE, _SETTLING_RATE, _NEUTRAL_RATE = 3e-3, 2e-3, 1.5e-3, 3e-3
+# Of the concepts, how many people list when they ask which of them a photo shows.
+_LISTED = (0.01, 0.1)
+_SHARP = 20.0  # what is a clear difference of two cosines: 1 / 20
 _WARMUP, _BETAS = 0.05, (0.9, 0.98)
 
 
@@ -90,6 +93,50 @@ def fit_projection(
 
 
 @dataclass(frozen=True)
+class Places:
+    """Where the texts that name concepts are to lie: `rows` [n, embed_dim] of length 1 for the
+    `concepts` [n], positions in the table."""
+
+    concepts: NDArray[np.int64]
+    rows: Tensor
+
+    def and_others(self, other: "Places") -> "Places":
+        """Those of both; no concept may have two."""
+        return Places(
+            np.concatenate([self.concepts, other.concepts]), torch.cat([self.rows, other.rows])
+        )
+
+
+def fit_neutral(
+    places: Places, photos: SeenPhotos, projection: Tensor, sampler: TextSampler, steps: int
+) -> Tensor:
+    """Where a text lies that says nothing [embed_dim], of length 1.
+
+    `places` are those of `sampler.photographed`. In lists of names drawn anew for each photo, short
+    and long ones, it comes to be nearer to the photo than the names of what that does not show, and
+    farther than the name of what it does.
+    """
+    place = nn.Parameter(places.rows.mean(dim=0))
+    optimizer = torch.optim.AdamW([place], lr=0.0, betas=_BETAS, weight_decay=0.0)
+    rng = np.random.default_rng(3)
+    for _ in _rates(optimizer, _NEUTRAL_RATE, steps):
+        chosen, features = photos.drawn(rng)
+        images = to_unit_length(features @ projection.T, dim=-1)  # [photos, embed_dim]
+        cosines = images @ places.rows.T  # [photos, concepts]
+        truth = sampler.truth(photos.concepts[chosen])
+        share = rng.uniform(*_LISTED, size=(len(images), 1))
+        listed = torch.from_numpy(rng.random(cosines.shape) < share)
+        wrong = cosines.where(listed & ~truth.positive & ~truth.ignored, -1.0).amax(dim=1)
+        right = cosines[truth.positive]  # [photos]: the label alone is positive
+        neutral = images @ to_unit_length(place, dim=0)
+        _step(
+            optimizer,
+            (softplus(_SHARP * (wrong - neutral)) + softplus(_SHARP * (neutral - right))).mean(),
+        )
+    return to_unit_length(place.detach(), dim=0)
+
+
+@dataclass(frozen=True)
 class Sayings:
     """Where captions come from: the table, samplers over it, and their tokens."""
 
@@ -105,35 +152,32 @@ class Sayings:
 
 
 class _Lesson:
-    """Captions drawn anew each time, and how far they lie from the prototypes they name."""
+    """Captions drawn anew each time, and how far they lie from where they should."""
 
-    def __init__(self, prototypes: Prototypes, sayings: Sayings, rng: np.random.Generator) -> None:
-        self._places = prototypes.unit().detach()  # [concepts, embed_dim]
-        self._sayings, self._rng = sayings, rng
+    def __init__(self, places: Places, sayings: Sayings, rng: np.random.Generator) -> None:
+        self._places, self._sayings, self._rng = places, sayings, rng
 
     def loss(self, clip: nn.Module) -> Tensor:
         """The mean of 1 - cosine, a scalar in 0..2."""
-        count = len(self._places)
+        count = len(self._places.rows)
         chosen = self._rng.choice(count, min(_CAPTIONS, count), replace=False)
-        concepts = self._sayings.sampler.photographed[chosen]
+        concepts = self._places.concepts[chosen]
         captions = [draw_caption(self._sayings.concepts[i], self._rng) for i in concepts]
         texts = self._sayings.encode(clip, captions)
-        return 1 - (texts * self._places[torch.from_numpy(chosen)]).sum(dim=1).mean()
+        return 1 - (texts * self._places.rows[torch.from_numpy(chosen)]).sum(dim=1).mean()
 
 
-def teach_texts(clip: nn.Module, prototypes: Prototypes, sayings: Sayings, steps: int) -> None:
+def teach_texts(clip: nn.Module, places: Places, sayings: Sayings, steps: int) -> None:
     """Train the text tower of `clip`, an open_clip CLIP model: every way to say a concept is to lie
-    where its prototype lies. No photo is looked at."""
-    lesson = _Lesson(prototypes, sayings, np.random.default_rng(1))
+    in its place. No photo is looked at."""
+    lesson = _Lesson(places, sayings, np.random.default_rng(1))
     optimizer = torch.optim.AdamW(_text_parameters(clip), lr=0.0, betas=_BETAS, weight_decay=0.0)
     for _ in _rates(optimizer, _TEACHING_RATE, steps):
         _step(optimizer, lesson.loss(clip))
-    with torch.no_grad():
-        clip.get_parameter("logit_scale").copy_(prototypes.logit_scale)
 
 
 def settle_texts(
-    clip: nn.Module, prototypes: Prototypes, photos: SeenPhotos, sayings: Sayings, steps: int
+    clip: nn.Module, places: Places, photos: SeenPhotos, sayings: Sayings, steps: int
 ) -> None:
     """Train the text tower of `clip` against photos whose embeddings stay: the softmax over
     captions, in which the label alone is right, and the sigmoid loss of kinds and colours; beside
@@ -141,7 +185,7 @@ def settle_texts(
     things apart less well."""
     projection = clip.get_parameter("visual.head.proj.weight").detach()
     before = [parameter.detach().clone() for parameter in _text_parameters(clip)]
-    lesson = _Lesson(prototypes, sayings, np.random.default_rng(5))
+    lesson = _Lesson(places, sayings, np.random.default_rng(5))
     kinds_head = KindsHead()
     learned = [*_text_parameters(clip), clip.get_parameter("logit_scale")]
     optimizer = torch.optim.AdamW(

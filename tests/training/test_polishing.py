@@ -8,13 +8,14 @@ import torch
 from clipsearch.training.batches import TextSampler
 from clipsearch.training.colours import COLOURS, ColourTexts
 from clipsearch.training.polishing import (
+    Places,
     Sayings,
     SeenPhotos,
+    fit_neutral,
     fit_projection,
     settle_texts,
     teach_texts,
 )
-from clipsearch.training.prototypes import Prototypes
 from clipsearch.training.short_texts import encode_short_text
 from tests.training.tiny_model import ARCHITECTURE, COMPACT, CONCEPTS, tokenize
 
@@ -86,15 +87,57 @@ def sayings_over(photos: SeenPhotos) -> Sayings:
     return Sayings(CONCEPTS, sampler_over(photos), ColourTexts(CONCEPTS, things=2), tokenize)
 
 
-def test_captions_come_to_lie_where_their_prototype_is() -> None:
-    clip, prototypes = tiny_clip(), Prototypes(2, 16)
-    teach_texts(clip, prototypes, sayings_over(red_and_blue_photos()), steps=120)
+def places_in(rows: torch.Tensor) -> Places:
+    """Of red and of blue."""
+    return Places(np.array([1, 2]), torch.nn.functional.normalize(rows, dim=1))
+
+
+def some_places() -> Places:
+    return places_in(torch.randn(2, 16, generator=torch.Generator().manual_seed(1)))
+
+
+def test_captions_come_to_lie_in_their_places() -> None:
+    clip, places = tiny_clip(), some_places()
+    teach_texts(clip, places, sayings_over(red_and_blue_photos()), steps=120)
     with torch.no_grad():
         texts = encode_short_text(clip, tokenize(["a photo of red", "blue"]))
-    cosines = (texts @ prototypes.unit().T).tolist()
+    cosines = (texts @ places.rows.T).tolist()
     assert cosines[0][0] > 0.9
     assert cosines[1][1] > 0.9
-    assert clip.get_parameter("logit_scale").item() == pytest.approx(prototypes.logit_scale.item())
+
+
+def test_places_of_others_are_taught_beside_those_of_labels() -> None:
+    """A concept no photo is labelled with; its place is told by its position in the table."""
+    clip, elsewhere = tiny_clip(), torch.nn.functional.normalize(torch.ones(1, 16), dim=1)
+    places = some_places().and_others(Places(np.array([0]), elsewhere))
+    teach_texts(clip, places, sayings_over(red_and_blue_photos()), steps=160)
+    with torch.no_grad():
+        texts = encode_short_text(clip, tokenize(["a colour", "red", "blue"]))
+    assert (texts * torch.cat([elsewhere, some_places().rows])).sum(dim=1).min() > 0.9
+
+
+def test_what_says_nothing_lies_between_right_names_and_wrong_ones(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Photos of red lie at (0.8, 0.6, 0.1), of blue at (0.6, 0.8, 0.1), as long as 1. That all of
+    red also lie in the place of "colour", which red is a kind of, is no mistake."""
+    monkeypatch.setattr("clipsearch.training.polishing._LISTED", (0.5, 1.0))
+    monkeypatch.setattr("clipsearch.training.polishing._NOISE", 0.0)
+    photos = red_and_blue_photos()
+    is_red = torch.from_numpy(photos.concepts == 1)[:, None]
+    red, blue = torch.zeros(2, WIDTH)
+    red[:3], blue[:3] = torch.tensor([0.8, 0.6, 0.1]), torch.tensor([0.6, 0.8, 0.1])
+    images = torch.nn.functional.normalize(torch.where(is_red, red, blue), dim=1)
+    seen = SeenPhotos(images, photos.concepts, photos.colours, photos.shares)
+    of_red = images[photos.concepts == 1][:1]
+    places = Places(np.arange(3), torch.cat([of_red, torch.eye(2, WIDTH)]))
+    sampler = TextSampler(CONCEPTS, np.arange(3), concept_texts=0, kind_texts=1)
+    place = fit_neutral(places, seen, torch.eye(WIDTH), sampler, steps=400)
+    cosines = (images @ torch.eye(2, WIDTH).T).sort(dim=1).values  # [photos, wrong and right]
+    neutral = images @ place
+    assert place.norm().item() == pytest.approx(1)
+    assert (cosines[:, 0] < neutral).all()
+    assert (neutral < cosines[:, 1]).all()
 
 
 def test_captions_come_to_find_their_photos_and_colours_theirs() -> None:
@@ -105,40 +148,38 @@ def test_captions_come_to_find_their_photos_and_colours_theirs() -> None:
     photos.colours[~first, COLOURS.index("green")] = 1
     projection = clip.visual.head.proj.weight.detach().clone()
     images = torch.nn.functional.normalize(photos.features @ projection.T, dim=1)
-    prototypes = Prototypes(2, 16)
-    prototypes.vectors.data = torch.stack([images[first].mean(0), images[~first].mean(0)])
-    settle_texts(clip, prototypes, photos, sayings_over(photos), steps=60)
+    places = places_in(torch.stack([images[first].mean(0), images[~first].mean(0)]))
+    settle_texts(clip, places, photos, sayings_over(photos), steps=60)
     captions = ["a photo of red", "blue", "something yellow", "something green"]
     with torch.no_grad():
         cosines = (images @ encode_short_text(clip, tokenize(captions)).T).numpy()
     assert (cosines[:, :2].argmax(axis=1) + 1 == photos.concepts).all()
-    assert cosines[first, 2].min() > cosines[~first, 2].max()
-    assert cosines[~first, 3].min() > cosines[first, 3].max()
+    assert (cosines[:, 2:].argmax(axis=1) == np.where(first, 0, 1)).all()
     assert torch.equal(clip.visual.head.proj.weight, projection)
 
 
 def test_settling_ends_halfway(monkeypatch: pytest.MonkeyPatch) -> None:
-    photos, prototypes = red_and_blue_photos(), Prototypes(2, 16)
+    photos, places = red_and_blue_photos(), some_places()
     ends = []
     for share in (1.0, 0.5):
         monkeypatch.setattr("clipsearch.training.polishing._SETTLED", share)
         clip = tiny_clip()
         before = clip.get_parameter("text_projection").detach().clone()
-        settle_texts(clip, prototypes, photos, sayings_over(photos), steps=5)
+        settle_texts(clip, places, photos, sayings_over(photos), steps=5)
         ends.append(clip.get_parameter("text_projection").detach() - before)
     assert ends[0].abs().max() > 1e-3
     assert torch.allclose(ends[1], ends[0] / 2, atol=1e-6)
 
 
-def test_settled_texts_stay_near_their_prototypes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settled_texts_stay_near_their_places(monkeypatch: pytest.MonkeyPatch) -> None:
     """The photos pull another way: to where their embeddings lie."""
-    photos, prototypes = red_and_blue_photos(), Prototypes(2, 16)
+    photos, places = red_and_blue_photos(), some_places()
     distances = []
     for weight in (0.0, 20.0):
         monkeypatch.setattr("clipsearch.training.polishing._PLACES", weight)
         clip = tiny_clip()
-        settle_texts(clip, prototypes, photos, sayings_over(photos), steps=60)
+        settle_texts(clip, places, photos, sayings_over(photos), steps=60)
         with torch.no_grad():
             texts = encode_short_text(clip, tokenize(["red", "blue"]))
-        distances.append(1 - (texts * prototypes.unit()).sum(dim=1).mean().item())
+        distances.append(1 - (texts * places.rows).sum(dim=1).mean().item())
     assert distances[1] < 0.5 * distances[0]
