@@ -1,6 +1,6 @@
 """Photos with captions written by people: what the words of their captions say of them.
 
-`read_captioned` keeps apart the photos of `captioned_held_out.txt`, which no model of this project
+`read_captioned` keeps apart the photos of `captioned_held_out.txt`, which no starter
 has been trained on.
 """
 
@@ -24,13 +24,13 @@ _SAID = 2
 
 @dataclass(frozen=True)
 class Captioned:
-    """Photos, the middle squares of files, and the captions of each in lower case."""
+    """Files of photos, and the captions of each in lower case."""
 
     paths: tuple[Path, ...]
     captions: tuple[tuple[str, ...], ...]
 
     def pixels(self, side: int) -> NDArray[np.uint8]:
-        """[n, side, side, 3]."""
+        """The middle squares of the photos [n, side, side, 3]."""
         photos = (Image.open(path).convert("RGB") for path in self.paths)
         bilinear = Image.Resampling.BILINEAR
         return np.stack([np.asarray(ImageOps.fit(p, (side, side), bilinear)) for p in photos])

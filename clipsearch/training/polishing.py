@@ -1,7 +1,8 @@
 """The last minutes of training the starter: the photo tower's trunk stays as it is.
 
 First the projection of photos and a direction for every concept are fitted anew, on photos as a
-search sees them. Then the text tower learns these directions from every way to say a concept, and
+search sees them, and a place is found for words that say nothing. Then the text tower learns these
+directions from every way to say a concept, and those of concepts that were learned elsewhere, and
 last, against photos, what is also true of them: kinds and colours. Learning both towers together
 had left the captions in a few of their dimensions (see prototypes.py).
 """
@@ -39,9 +40,9 @@ _NOISE = 0.5
 _KINDS, _PLACES = 0.4, 2.0
 _SETTLED = 0.5
 _FIT_RATE, _TEACHING_RATE, _SETTLING_RATE, _NEUTRAL_RATE = 3e-3, 2e-3, 1.5e-3, 3e-3
-# Of the concepts, how many people list when they ask which of them a photo shows.
+# What part of the concepts people list when they ask which of them a photo shows: from, to.
 _LISTED = (0.01, 0.1)
-_SHARP = 20.0  # what is a clear difference of two cosines: 1 / 20
+_SHARP = 20.0  # 1 over what is a clear difference of two cosines
 _WARMUP, _BETAS = 0.05, (0.9, 0.98)
 
 
