@@ -1,7 +1,6 @@
 """Photos with captions written by people: what the words of their captions say of them.
 
-`read_captioned` keeps apart the photos of `captioned_held_out.txt`, which no starter
-has been trained on.
+`read_captioned` keeps apart the photos of `captioned_held_out.txt`: no starter was trained on them.
 """
 
 import csv
