@@ -32,7 +32,7 @@ def share_in_order(scores: NDArray[np.float32], said: NDArray[np.int8]) -> float
 
 
 def learnable(photos: NDArray[np.float32], said: NDArray[np.int8]) -> float:
-    """`share_in_order` of photos [n, d], each scored by what those of the other folds teach."""
+    """`share_in_order` of all photos [n, d], each scored by what those of the other folds teach."""
     fold = np.arange(len(photos)) % FOLDS
     scores = np.zeros(len(photos), dtype=np.float32)
     for left_out in range(FOLDS):

@@ -67,5 +67,7 @@ def read_captioned(data: Path) -> tuple[Captioned, Captioned]:
 
 def caption_words(concept: Concept) -> tuple[str, ...]:
     """The words that name a concept in captions; none for one that is learned from labels."""
-    labels = (label.removeprefix(_LABEL) for label in concept.photos if label.startswith(_LABEL))
+    if not all(label.startswith(_LABEL) for label in concept.photos):
+        return ()
+    labels = (label.removeprefix(_LABEL) for label in concept.photos)
     return tuple(word for label in labels for word in label.split(","))

@@ -102,10 +102,14 @@ def main() -> None:
     """Read a finished model, write a better one."""
     parser = argparse.ArgumentParser(description="Fit both projections and the text tower anew.")
     parser.add_argument("--model", type=Path, required=True, help="folder recipes/starter.py wrote")
-    parser.add_argument("--data", type=Path, required=True, help="folder with train-*.npz")
+    parser.add_argument(
+        "--data", type=Path, required=True, help="folder with train-*.npz and captioned/"
+    )
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--tower", default="resnet10t")
-    parser.add_argument("--steps", type=int, default=800, help="of the first two fits")
+    parser.add_argument(
+        "--steps", type=int, default=800, help="of fitting photos, of teaching texts"
+    )
     parser.add_argument("--settle", type=int, default=1500, help="steps of the last one")
     # Held-out labels were most likely between 15 and 21, and near 42 for the fifth edition.
     parser.add_argument("--scale", type=float, default=20.0, help="exported logit scale, 1..100")

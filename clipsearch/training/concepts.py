@@ -26,7 +26,7 @@ class Name:
 class Concept:
     """One meaning: its names (the first is the usual one), direct kinds, and photo labels.
 
-    `photos` holds `set:label` strings, such as `tiny:n02099601`.
+    `photos` holds `set:label` strings, such as `tiny:n02099601` or `captioned:grass,grassy`.
     """
 
     concept_id: str

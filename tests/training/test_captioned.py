@@ -1,6 +1,5 @@
 """What captions say of photos, and that the held-out ones stay apart."""
 
-import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -8,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from clipsearch.training.captions import all_names
 from clipsearch.training.concepts import Concept, Name, read_concepts
 from tests.training.recipe import RECIPES, load_recipe
 
@@ -16,9 +16,7 @@ TABLE = RECIPES.parent / "data" / "labels" / "concepts.tsv"
 
 @pytest.fixture(scope="module")
 def captioned() -> ModuleType:
-    # A dataclass looks its module up by name.
-    sys.modules["captioned"] = module = load_recipe("captioned")
-    return module
+    return load_recipe("captioned")
 
 
 def folder_of(tmp_path: Path, captions: dict[str, list[str]]) -> Path:
@@ -76,8 +74,19 @@ def test_the_middle_square_of_a_photo_is_looked_at(captioned: ModuleType, tmp_pa
 def test_words_of_captions_are_those_of_the_table(captioned: ModuleType) -> None:
     name = (Name("dog", True),)
     assert captioned.caption_words(Concept("dog", name, (), ("tiny:n1",))) == ()
+    said = Concept("dog", name, (), ("captioned:dog,dogs",))
+    assert captioned.caption_words(said) == ("dog", "dogs")
+    # Two places for one text would be too many.
     both = Concept("dog", name, (), ("tiny:n1", "captioned:dog,dogs"))
-    assert captioned.caption_words(both) == ("dog", "dogs")
-    in_table = [c.concept_id for c in read_concepts(TABLE) if captioned.caption_words(c)]
-    assert "grass" in in_table
-    assert not any("dog" in concept_id for concept_id in in_table)
+    assert captioned.caption_words(both) == ()
+
+
+def test_concepts_of_captions_share_no_name_with_others(captioned: ModuleType) -> None:
+    of_captions, others = [], []
+    for concept in read_concepts(TABLE):
+        (of_captions if captioned.caption_words(concept) else others).append(concept)
+    assert [c.concept_id for c in of_captions] == [
+        "child", "field", "girl", "grass", "jumping", "man", "people", "riding", "rock",
+        "running", "sitting", "swimming", "woman"
+    ]  # fmt: skip
+    assert not set(all_names(of_captions)) & set(all_names(others))
