@@ -147,7 +147,7 @@ def _finished(request: "Request", finished: "Finished", *, json: bool) -> int:
             if request.model is not None:
                 say(f"Go back:   clipsearch index --model {visible(request.model)}")
         else:
-            say("More photos, other captions or --tune lora may change that.")
+            say("More photos, other captions or another --tune may change that.")
     return 0 if finished.helped else NO_BETTER
 
 
